@@ -1,0 +1,1 @@
+"""Simple Cone Search (SCS 1.03)."""

@@ -1,0 +1,1 @@
+"""ADQL tree to PostgreSQL, one pass per file."""

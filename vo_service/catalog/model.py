@@ -1,0 +1,221 @@
+"""The model of what is published: catalogue, schema, table, column, resource.
+
+Plain frozen values without behaviour beyond look-up; the YAML reader makes them, the store keeps them, every protocol
+reads them. Names are kept as the publisher wrote them and are also the names of the PostgreSQL objects (quoted).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+HPX_COLUMN = "hpx"
+"""The HEALPix index (nested, order 29) of each row's position: a column of every table that has one, never published."""
+
+_REGULAR = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a published table or of a result, in the words of VOTable 1.4 (FIELD) and TAP 1.1 (TAP_SCHEMA.columns).
+
+    Attributes
+    ----------
+    name
+        As the publisher wrote it; unquoted.
+    datatype
+        A VOTable primitive: boolean, unsignedByte, short, int, long, float, double, char or unicodeChar.
+    arraysize
+        VOTable arraysize ("*", "16", "2", "16*"); None for a scalar (and never "1", VOTable 1.3 erratum 3).
+        Strings are `char` or `unicodeChar` with an arraysize.
+    xtype
+        DALI 1.1 section 3.3: timestamp, point, circle, polygon, interval, ...
+    unit
+        VOUnits 1.1; None where the quantity has none.
+    ucd, utype, description
+        UCD1+ word list, data model path, prose.
+    principal, indexed, std
+        TAP 1.1 section 4.3.
+    """
+
+    name: str
+    datatype: str
+    arraysize: str | None = None
+    xtype: str | None = None
+    unit: str | None = None
+    ucd: str | None = None
+    utype: str | None = None
+    description: str | None = None
+    principal: bool = False
+    indexed: bool = False
+    std: bool = False
+
+    @property
+    def is_string(self) -> bool:
+        return self.datatype in ("char", "unicodeChar")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Which columns of a table are its position: ICRS right ascension and declination in degrees."""
+
+    ra: str
+    dec: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A creator or contact."""
+
+    name: str
+    orcid: str | None = None
+    affiliation: str | None = None
+    email: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """Who made a collection, under which terms, and how to cite it (VOResource 1.2, DataCite 4)."""
+
+    title: str
+    description: str = ""
+    creators: tuple[Person, ...] = ()
+    publisher: str | None = None
+    contact: Person | None = None
+    subjects: tuple[str, ...] = ()
+    license: str | None = None
+    """An SPDX identifier, or a sentence."""
+    license_url: str | None = None
+    doi: str | None = None
+    reference_url: str | None = None
+    citation: str | None = None
+    """How to cite the data, as a sentence."""
+    date: str | None = None
+    """Date of publication, ISO 8601."""
+    version: str | None = None
+    waveband: tuple[str, ...] = ()
+    """Terms of the IVOA messenger vocabulary (Neutrino, Gamma-ray, ...)."""
+    simulated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A published table.
+
+    Attributes
+    ----------
+    schema, name
+        As the publisher wrote them; also the names in PostgreSQL.
+    position
+        None for a table without a sky position: it has no cone search and no HEALPix index.
+    primary_key
+        Name of the column whose values identify a row (the cone search's ID_MAIN), if any.
+    rows
+        Number of rows at the last load.
+    epoch_column
+        Name of the column that holds the time of the event, if any.
+    """
+
+    schema: str
+    name: str
+    columns: tuple[Column, ...]
+    description: str = ""
+    utype: str | None = None
+    position: Position | None = None
+    primary_key: str | None = None
+    epoch_column: str | None = None
+    rows: int = 0
+    table_type: str = "table"
+    table_index: int | None = None
+    resource: Resource | None = None
+
+    @property
+    def full_name(self) -> str:
+        """`schema.table` as it is written in a query: delimited where ADQL asks for it."""
+        return f"{adql_name(self.schema)}.{adql_name(self.name)}"
+
+    def column(self, name: str) -> Column:
+        """The column of exactly this name; KeyError if there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """A foreign key between two published tables (TAP 1.1, section 4.4)."""
+
+    key_id: str
+    from_table: tuple[str, str]
+    target_table: tuple[str, str]
+    columns: tuple[tuple[str, str], ...]
+    """Pairs (column of from_table, column of target_table)."""
+    description: str | None = None
+    utype: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A schema and its tables, in the order in which they are shown."""
+
+    name: str
+    tables: tuple[Table, ...]
+    description: str = ""
+    utype: str | None = None
+    schema_index: int | None = None
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All that is published, at one moment; `version` grows with every change."""
+
+    schemas: tuple[Schema, ...] = ()
+    keys: tuple[ForeignKey, ...] = ()
+    version: int = 0
+
+    def tables(self) -> Iterator[Table]:
+        for schema in self.schemas:
+            yield from schema.tables
+
+    @cached_property
+    def _by_name(self) -> dict[tuple[str, str], Table]:
+        return {(t.schema.lower(), t.name.lower()): t for t in self.tables()}
+
+    def table(self, schema: str, name: str) -> Table | None:
+        """The table of this name, letter case ignored (two tables never differ by case alone); None if there is none."""
+        return self._by_name.get((schema.lower(), name.lower()))
+
+
+def adql_name(name: str) -> str:
+    """A name as it is written in ADQL: as it stands if it is a regular identifier and no reserved word, else delimited."""
+    if _REGULAR.fullmatch(name) and name.upper() not in RESERVED_WORDS:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+RESERVED_WORDS = frozenset(
+    """
+    ABSOLUTE ACTION ADD ALL ALLOCATE ALTER AND ANY ARE AS ASC ASSERTION AT AUTHORIZATION AVG BEGIN BETWEEN BIT BIT_LENGTH
+    BOTH BY CASCADE CASCADED CASE CAST CATALOG CHAR CHARACTER CHAR_LENGTH CHARACTER_LENGTH CHECK CLOSE COALESCE COLLATE
+    COLLATION COLUMN COMMIT CONNECT CONNECTION CONSTRAINT CONSTRAINTS CONTINUE CONVERT CORRESPONDING COUNT CREATE CROSS
+    CURRENT CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP CURRENT_USER CURSOR DATE DAY DEALLOCATE DECIMAL DECLARE DEFAULT
+    DEFERRABLE DEFERRED DELETE DESC DESCRIBE DESCRIPTOR DIAGNOSTICS DISCONNECT DISTINCT DOMAIN DOUBLE DROP ELSE END
+    END-EXEC ESCAPE EXCEPT EXCEPTION EXEC EXECUTE EXISTS EXTERNAL EXTRACT FALSE FETCH FIRST FLOAT FOR FOREIGN FOUND FROM
+    FULL GET GLOBAL GO GOTO GRANT GROUP HAVING HOUR IDENTITY IMMEDIATE IN INDICATOR INITIALLY INNER INPUT INSENSITIVE
+    INSERT INT INTEGER INTERSECT INTERVAL INTO IS ISOLATION JOIN KEY LANGUAGE LAST LEADING LEFT LEVEL LIKE LOCAL LOWER
+    MATCH MAX MIN MINUTE MODULE MONTH NAMES NATIONAL NATURAL NCHAR NEXT NO NOT NULL NULLIF NUMERIC OCTET_LENGTH OF ON
+    ONLY OPEN OPTION OR ORDER OUTER OUTPUT OVERLAPS PAD PARTIAL POSITION PRECISION PREPARE PRESERVE PRIMARY PRIOR
+    PRIVILEGES PROCEDURE PUBLIC READ REAL REFERENCES RELATIVE RESTRICT REVOKE RIGHT ROLLBACK ROWS SCHEMA SCROLL SECOND
+    SECTION SELECT SESSION SESSION_USER SET SIZE SMALLINT SOME SPACE SQL SQLCODE SQLERROR SQLSTATE SUBSTRING SUM
+    SYSTEM_USER TABLE TEMPORARY THEN TIME TIMESTAMP TIMEZONE_HOUR TIMEZONE_MINUTE TO TRAILING TRANSACTION TRANSLATE
+    TRANSLATION TRIM TRUE UNION UNIQUE UNKNOWN UPDATE UPPER USAGE USER USING VALUE VALUES VARCHAR VARYING VIEW WHEN
+    WHENEVER WHERE WITH WORK WRITE YEAR ZONE
+    ABS ACOS AREA ASIN ATAN ATAN2 BIGINT BOX CEILING CENTROID CIRCLE CONTAINS COORD1 COORD2 COORDSYS COS COT DEGREES
+    DISTANCE EXP FLOOR ILIKE INTERSECTS IN_UNIT LOG LOG10 MOD OFFSET PI POINT POLYGON POWER RADIANS REGION RAND ROUND SIN
+    SQRT TOP TAN TRUNCATE
+    """.split()
+)
+"""The reserved words of ADQL 2.1 (section 2.1.2): those of SQL-92 and ADQL's own, in upper case."""

@@ -1,0 +1,27 @@
+"""A query ready for the database, and what its answer looks like: the value between translation and execution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vo_service.catalog.model import Column
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL to run as the reader, and the columns it returns.
+
+    Attributes
+    ----------
+    sql
+        One SELECT, complete: identifiers quoted, values as literals or, where `parameters` are given, `%s` placeholders.
+    columns
+        One per output column, in order. The executor delivers Arrow arrays of exactly these types
+        (`vo_service.database.arrow.arrow_type`).
+    parameters
+        Values of the placeholders. A statement with parameters is prepared and meant for small answers.
+    """
+
+    sql: str
+    columns: tuple[Column, ...]
+    parameters: tuple[object, ...] = ()

@@ -1,0 +1,1 @@
+"""From files to a published table: read, describe, load."""
