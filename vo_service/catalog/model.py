@@ -149,10 +149,11 @@ class ForeignKey:
     """A foreign key between two published tables (TAP 1.1, section 4.4)."""
 
     key_id: str
-    from_table: tuple[str, str]
-    target_table: tuple[str, str]
+    from_table: str
+    target_table: str
+    """Both as `Table.full_name`."""
     columns: tuple[tuple[str, str], ...]
-    """Pairs (column of from_table, column of target_table)."""
+    """Pairs (column of from_table, column of target_table), as written in a query."""
     description: str | None = None
     utype: str | None = None
 

@@ -1,0 +1,113 @@
+"""TAP_SCHEMA's description of itself (TAP 1.1, section 4): published like any other table, by `init`."""
+
+from __future__ import annotations
+
+from vo_service.catalog.model import Column, ForeignKey, Schema, Table
+from vo_service.catalog.store import Connection, publish_schema, publish_table
+
+NAME = "tap_schema"
+
+_COLUMNS = {
+    "schemas": """
+        schema_name    | char | Schema name, as it is written in a query
+        utype          | char | Data model path, if the schema corresponds to a data model
+        description    | char | What the schema holds
+        schema_index   | int  | Place in the recommended order of schemas
+    """,
+    "tables": """
+        schema_name    | char | Schema that the table belongs to
+        table_name     | char | Table name with its schema, as it is written in a query
+        table_type     | char | One of table, view
+        utype          | char | Data model path, if the table corresponds to a data model
+        description    | char | What the table holds
+        table_index    | int  | Place in the recommended order of tables
+    """,
+    "columns": """
+        table_name     | char | Table that the column belongs to
+        column_name    | char | Column name, as it is written in a query
+        datatype       | char | VOTable datatype
+        arraysize      | char | VOTable arraysize; null for scalars
+        xtype          | char | DALI or other extended type
+        size           | int  | Length of fixed-size arrays; deprecated, use arraysize
+        description    | char | What the column holds
+        utype          | char | Data model path of the column
+        unit           | char | Unit in VOUnits syntax
+        ucd            | char | UCD of the column
+        indexed        | int  | 1 if conditions on the column use an index, else 0
+        principal      | int  | 1 if the column is one to look at first, else 0
+        std            | int  | 1 if a standard defines the column, else 0
+        column_index   | int  | Place in the recommended order of columns
+    """,
+    "keys": """
+        key_id         | char | Identifier of the foreign key
+        from_table     | char | Table that refers
+        target_table   | char | Table that is referred to
+        description    | char | What the relation means
+        utype          | char | Data model path of the relation
+    """,
+    "key_columns": """
+        key_id         | char | Foreign key that the pair of columns belongs to
+        from_column    | char | Column of the referring table
+        target_column  | char | Column of the table that is referred to
+    """,
+}
+
+_DESCRIPTIONS = {
+    "schemas": "The schemas of this service",
+    "tables": "The tables of this service",
+    "columns": "The columns of this service's tables",
+    "keys": "Foreign keys between tables",
+    "key_columns": "The columns that make up foreign keys",
+}
+
+_PRINCIPAL = frozenset({"schema_name", "table_name", "column_name", "description", "datatype", "unit", "ucd", "key_id"})
+
+_KEYS = (
+    ("tables", "schemas", "schema_name"),
+    ("columns", "tables", "table_name"),
+    ("key_columns", "keys", "key_id"),
+)
+
+
+def _column(line: str) -> Column:
+    name, datatype, description = (part.strip() for part in line.split("|"))
+    return Column(
+        name=name,
+        datatype=datatype,
+        arraysize="*" if datatype == "char" else None,
+        description=description,
+        principal=name in _PRINCIPAL,
+        std=True,
+    )
+
+
+TABLES = tuple(
+    Table(
+        schema=NAME,
+        name=name,
+        columns=tuple(_column(line) for line in lines.strip().splitlines()),
+        description=_DESCRIPTIONS[name],
+        table_index=index,
+    )
+    for index, (name, lines) in enumerate(_COLUMNS.items(), start=1)
+)
+
+
+def publish_tap_schema(connection: Connection) -> None:
+    """Enter TAP_SCHEMA into the catalogue; a repetition changes nothing."""
+    publish_schema(
+        connection,
+        Schema(NAME, (), description="The service's description of its tables (TAP 1.1)", schema_index=1_000_000),
+    )
+    for table in TABLES:
+        publish_table(connection, table, [_key(*key) for key in _KEYS if key[0] == table.name])
+
+
+def _key(source: str, target: str, column: str) -> ForeignKey:
+    return ForeignKey(
+        key_id=f"{NAME}.{source}.{column}",
+        from_table=f"{NAME}.{source}",
+        target_table=f"{NAME}.{target}",
+        columns=((column, column),),
+        description=f"{source} belong to {target}",
+    )

