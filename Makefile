@@ -31,7 +31,7 @@ format: $(VENV)/.dev ## let ruff put the sources in order
 
 lock: $(VENV)/.dev ## pin the newest versions that pyproject.toml allows (minutes)
 	$(BIN)/pip-compile $(LOCK_OPTIONS) -o requirements.lock pyproject.toml
-	$(BIN)/pip-compile $(LOCK_OPTIONS) -c requirements.lock --extra dev -o requirements-dev.lock pyproject.toml
+	$(BIN)/pip-compile $(LOCK_OPTIONS) -c requirements.lock --extra test --extra dev -o requirements-dev.lock pyproject.toml
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,45 @@
+"""The composition root: protocols and pages become one Starlette application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from conesearch.protocol import ConeSearch
+from tap.protocol import Tap
+from vo_service.config import Settings
+from vo_service.context import open_context
+from vo_service.database.access import Access
+from vo_service.database.pools import Database
+from vo_service.protocol import ServiceProtocol
+from vo_service.web.pages import routes as page_routes
+
+PROTOCOLS: tuple[ServiceProtocol, ...] = (ConeSearch(), Tap())
+"""The protocols that the service speaks, in the order in which pages show them."""
+
+# Aladin Lite and other pages read answers from any origin; nothing here depends on cookies.
+_CORS = Middleware(
+    CORSMiddleware,
+    allow_origins=["*"],
+    allow_methods=["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
+    allow_headers=["*"],
+    expose_headers=["Content-Disposition", "Content-Length", "Location"],
+)
+
+
+def create_app(settings: Settings, access: Access) -> Starlette:
+    """The whole service over one database, which is running and up to date."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with open_context(settings, Database(settings, access)) as context:
+            for protocol in PROTOCOLS:
+                app.router.routes.extend(protocol.routes(context))
+            app.router.routes.extend(page_routes(context, PROTOCOLS))
+            yield
+
+    return Starlette(lifespan=lifespan, middleware=[_CORS])

@@ -1,0 +1,156 @@
+"""The command line: one function per command, each a few lines over the library."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table as Grid
+
+from vo_service import __version__, server
+from vo_service.app import create_app
+from vo_service.catalog.description import load_description
+from vo_service.catalog.store import read_catalog
+from vo_service.config import Settings, load_settings
+from vo_service.database.access import Access, open_database
+from vo_service.database.failures import connect
+from vo_service.database.init import initialise
+from vo_service.database.locks import service_lock
+from vo_service.demo import load_demo
+from vo_service.errors import ServiceError
+from vo_service.ingest.describe import describe as draft_description
+from vo_service.ingest.drop import drop_table
+from vo_service.ingest.load import LoadReport, load
+
+commands = typer.Typer(
+    help="Publish event lists to the Virtual Observatory.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+State = Annotated[
+    Path | None,
+    typer.Option("--state", help="Directory of the embedded database and of files.", show_default=False),
+]
+Host = Annotated[str | None, typer.Option(help="Address to listen on (default 127.0.0.1).", show_default=False)]
+Port = Annotated[int | None, typer.Option(help="Port to listen on (default 8000).", show_default=False)]
+
+
+def main() -> None:
+    """Entry point of `vo-service`: errors meant for the user become one line and status 1."""
+    try:
+        commands()
+    except ServiceError as error:
+        err.print(f"vo-service: {error.message}", style="red", markup=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[Access]:
+    """The database, running and up to date."""
+    with open_database(settings) as access:
+        initialise(access)
+        yield access
+
+
+@commands.command()
+def demo(state: State = None, host: Host = None, port: Port = None) -> None:
+    """Serve a simulated event list: database, sample and web server in one."""
+    settings = load_settings(state=state, host=host, port=port)
+    with service_lock(settings.state, "demo"):
+        listener = server.listen(settings.host, settings.port)
+        with database(settings) as access:
+            load_demo(access)
+            base = settings.public_url or server.address_of(listener)
+            server.run(create_app(settings, access), listener, on_ready=lambda: out.print(_welcome(base), markup=False))
+
+
+@commands.command()
+def serve(state: State = None, host: Host = None, port: Port = None) -> None:
+    """Serve what is published."""
+    settings = load_settings(state=state, host=host, port=port)
+    with service_lock(settings.state, "serve"):
+        listener = server.listen(settings.host, settings.port)
+        base = settings.public_url or server.address_of(listener)
+        with database(settings) as access:
+            server.run(create_app(settings, access), listener, on_ready=lambda: out.print(f"Serving on {base}/"))
+
+
+@commands.command()
+def init(state: State = None) -> None:
+    """Create the database's tables and roles, or upgrade them."""
+    settings = load_settings(state=state)
+    with open_database(settings) as access:
+        initialise(access)
+    out.print("The database is up to date.")
+
+
+@commands.command()
+def describe(
+    files: Annotated[list[Path], typer.Argument(help="Files of one table.")],
+) -> None:
+    """Draft a table description (YAML, on standard output) from files."""
+    sys.stdout.write(draft_description(files))
+
+
+@commands.command()
+def ingest(
+    description: Annotated[Path, typer.Argument(help="Table description (YAML).")],
+    files: Annotated[list[Path], typer.Argument(help="Files that hold the rows.")],
+    append: Annotated[bool, typer.Option("--append", help="Add the rows to those that are published.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Put the rows in the place of those published.")] = False,
+    state: State = None,
+) -> None:
+    """Load files into a table and publish it."""
+    if append and replace:
+        raise typer.BadParameter("--append and --replace exclude each other")
+    settings = load_settings(state=state)
+    described = load_description(description)
+    for warning in described.warnings:
+        err.print(f"warning: {warning}", style="yellow", markup=False)
+    mode = "append" if append else "replace" if replace else "create"
+    with database(settings) as access, _progress() as advance:
+        report = load(access, described, files, mode=mode, progress=advance)
+    _print_report(report)
+
+
+@commands.command()
+def drop(
+    table: Annotated[str, typer.Argument(help="schema.table")],
+    state: State = None,
+) -> None:
+    """Unpublish a table and delete its rows."""
+    settings = load_settings(state=state)
+    with database(settings) as access:
+        drop_table(access, table)
+    out.print(f"{table} is gone.", markup=False)
+
+
+@commands.command(name="list")
+def list_tables(state: State = None) -> None:
+    """List what is published."""
+    settings = load_settings(state=state)
+    with database(settings) as access, connect(access.writer.conninfo) as connection:
+        catalog = read_catalog(connection)
+    grid = Grid("table", "rows", "position", "description", box=None, pad_edge=False)
+    for table in catalog.tables():
+        position = f"{table.position.ra}, {table.position.dec}" if table.position else ""
+        grid.add_row(table.full_name, f"{table.rows:,}", position, table.description)
+    out.print(grid)
+
+
+@commands.command()
+def version() -> None:
+    """Print the version."""
+    out.print(__version__)

@@ -1,0 +1,72 @@
+"""Errors of the database as errors of the service, told in words for the person who asked.
+
+Whose fault it was is told by the SQLSTATE (PostgreSQL manual, appendix A). The server's own words are passed on only
+where they speak of the query's values and names, never where they could name files or settings; those are logged.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import psycopg
+from adbc_driver_manager import Error as AdbcError
+
+from vo_service.errors import QueryError, QueryTimeoutError, ServiceError, UnavailableError
+
+QUERY_CANCELED = "57014"
+INSUFFICIENT_PRIVILEGE = "42501"
+UNDEFINED_TABLE = "42P01"
+UNDEFINED_COLUMN = "42703"
+
+log = logging.getLogger(__name__)
+
+
+def connect(conninfo: str) -> psycopg.Connection[Any]:
+    """A blocking connection. Raises UnavailableError with the server's reason (for the operator, not for clients)."""
+    try:
+        return psycopg.connect(conninfo)
+    except psycopg.OperationalError as error:
+        raise UnavailableError(f"Cannot connect to the database: {str(error).strip()}") from None
+
+
+def is_lost(error: psycopg.Error | AdbcError) -> bool:
+    """Whether the connection was gone rather than the query at fault: worth a new connection."""
+    state = _state(error)
+    if state is None:
+        return isinstance(error, psycopg.OperationalError | AdbcError)
+    return state[:2] == "08" or state in ("57P01", "57P02", "57P03")
+
+
+def explain(error: psycopg.Error | AdbcError, timeout: float) -> ServiceError:
+    """The error to show for one that the database raised while it ran a query with `timeout` seconds."""
+    state, words = _state(error), _words(error)
+    log.info("Query failed: %s %s", state, words)
+    if state == QUERY_CANCELED:
+        return QueryTimeoutError(
+            f"The query took longer than {timeout:g} seconds, the limit here. Ask for fewer rows or a smaller region"
+        )
+    if is_lost(error):
+        return UnavailableError("The database cannot be reached at the moment; try again in a minute")
+    if state in (INSUFFICIENT_PRIVILEGE, UNDEFINED_TABLE, UNDEFINED_COLUMN):
+        return QueryError("The query names a table or column that is not available any more, or never was")
+    match (state or "")[:2]:
+        case "22" | "21" | "42":  # data exceptions (division by zero, out of range), cardinality, types
+            return QueryError(f"The database could not evaluate the query: {words}")
+        case "53" | "54":  # memory, disk space, complexity
+            return QueryError("The query needs more memory or disk space than it may use here; ask for less at once")
+    log.error("Unexpected error of the database: %s %s", state, words)
+    return ServiceError("The database failed on this query; the operator finds the reason in the log")
+
+
+def _state(error: psycopg.Error | AdbcError) -> str | None:
+    state: str | None = error.sqlstate
+    return state if state and state != "\0\0\0\0\0" else None
+
+
+def _words(error: psycopg.Error | AdbcError) -> str:
+    """The server's primary message: without our SQL, which the drivers append."""
+    if isinstance(error, psycopg.Error):
+        return error.diag.message_primary or str(error)
+    details = {key: value for key, value in error.details}
+    return details.get("PG_DIAG_MESSAGE_PRIMARY", b"").decode("utf-8", "replace") or str(error)
