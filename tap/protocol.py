@@ -1,0 +1,30 @@
+"""TAP as a protocol of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+from starlette.routing import BaseRoute
+
+from tap.routes import routes
+from vo_service.catalog.model import Table
+from vo_service.context import Context
+from vo_service.web.links import Link
+
+
+class Tap:
+    """Table Access Protocol 1.1 at `/tap`."""
+
+    name = "tap"
+
+    def routes(self, context: Context) -> Sequence[BaseRoute]:
+        return routes(context)
+
+    def links(self, table: Table) -> Sequence[Link]:
+        query = f"SELECT TOP 10 * FROM {table.full_name}"
+        parameters = urlencode({"LANG": "ADQL", "QUERY": query, "RESPONSEFORMAT": "text/plain"})
+        return (
+            Link("The first ten rows", f"tap/sync?{parameters}", query),
+            Link("TAP service", "tap", "For TOPCAT, STILTS, Aladin and pyvo", kind="endpoint"),
+        )
