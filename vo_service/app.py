@@ -36,7 +36,7 @@ def create_app(settings: Settings, access: Access) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with open_context(settings, Database(settings, access)) as context:
+        async with open_context(settings, Database(access, settings)) as context:
             for protocol in PROTOCOLS:
                 app.router.routes.extend(protocol.routes(context))
             app.router.routes.extend(page_routes(context, PROTOCOLS))

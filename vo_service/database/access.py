@@ -73,8 +73,8 @@ def derive_access(conninfo: str, secret: str | None = None) -> Access:
     except psycopg.ProgrammingError:
         # The driver's message repeats the string, and with it the password.
         raise ConfigurationError(
-            "VO_SERVICE_DATABASE_URL: expected postgresql://OWNER:PASSWORD@HOST/DATABASE or another connection string of"
-            " PostgreSQL"
+            "VO_SERVICE_DATABASE_URL: expected postgresql://OWNER:PASSWORD@HOST/DATABASE or another connection string"
+            " of PostgreSQL"
         ) from None
     database, owner, password = (str(parts.get(key) or "") for key in ("dbname", "user", "password"))
     if not database or not owner:

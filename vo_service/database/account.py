@@ -39,7 +39,7 @@ class Account:
         In a session of its own, so that a Ctrl-C meant for the service does not reach it halfway.
         """
         identity = _Identity(user=self.uid, group=self.gid, extra_groups=[]) if self.switch else _Identity()
-        return subprocess.run(  # noqa: S603: our own commands
+        return subprocess.run(  # noqa: S603 (commands of our own)
             command,
             check=False,
             cwd="/",
@@ -101,7 +101,7 @@ def _create_user(name: str) -> pwd.struct_passwd:
     program = shutil.which("useradd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
     problem = "the program useradd is not there"
     if program is not None:
-        done = subprocess.run(  # noqa: S603: the name is a setting of the operator, an argument of its own
+        done = subprocess.run(  # noqa: S603 (the name is the operator's, and an argument of its own)
             [program, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell",
              "/usr/sbin/nologin", "--", name],
             check=False, capture_output=True, text=True,

@@ -45,7 +45,9 @@ def find_binaries(settings: Settings, account: Account, copies: Path) -> Binarie
     if not account.can_search(directory / "postgres"):
         if directory != _package_bin():
             closed = account.first_closed(directory) or directory / "postgres"
-            raise ConfigurationError(f"The system user {account.name!r} cannot execute {directory}/postgres: {closed} is closed")
+            raise ConfigurationError(
+                f"The system user {account.name!r} cannot execute {directory}/postgres: {closed} is closed"
+            )
         directory = _copy_package(copies)
     return Binaries(directory, _major_version(directory, account))
 

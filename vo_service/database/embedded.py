@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: a server of our own in the state directory, started when needed and stopped after the last user.
+"""The embedded PostgreSQL: a server of our own in the state directory, there as long as somebody uses it.
 
     STATE/postgres/data          the data directory
     STATE/postgres/run           the socket: the server listens nowhere else
@@ -139,7 +139,9 @@ class Server:
         give_up = time.monotonic() + START_TIMEOUT
         while (reply := self._ping()) is Ping.REJECT:
             if time.monotonic() > give_up:
-                raise UnavailableError(f"The embedded PostgreSQL in {self.home} does not become ready; see {self.home}/log")
+                raise UnavailableError(
+                    f"The embedded PostgreSQL in {self.home} does not become ready; see {self.home}/log"
+                )
             time.sleep(0.1)
         return reply
 

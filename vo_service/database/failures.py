@@ -19,6 +19,8 @@ INSUFFICIENT_PRIVILEGE = "42501"
 UNDEFINED_TABLE = "42P01"
 UNDEFINED_COLUMN = "42703"
 
+UNREACHABLE = "The database cannot be reached at the moment; try again in a minute"
+
 log = logging.getLogger(__name__)
 
 
@@ -41,21 +43,21 @@ def is_lost(error: psycopg.Error | AdbcError) -> bool:
 def explain(error: psycopg.Error | AdbcError, timeout: float) -> ServiceError:
     """The error to show for one that the database raised while it ran a query with `timeout` seconds."""
     state, words = _state(error), _words(error)
-    log.info("Query failed: %s %s", state, words)
+    log.info("Query failed: %s %s", state, words or error)
     if state == QUERY_CANCELED:
         return QueryTimeoutError(
             f"The query took longer than {timeout:g} seconds, the limit here. Ask for fewer rows or a smaller region"
         )
     if is_lost(error):
-        return UnavailableError("The database cannot be reached at the moment; try again in a minute")
+        return UnavailableError(UNREACHABLE)
     if state in (INSUFFICIENT_PRIVILEGE, UNDEFINED_TABLE, UNDEFINED_COLUMN):
         return QueryError("The query names a table or column that is not available any more, or never was")
-    match (state or "")[:2]:
-        case "22" | "21" | "42":  # data exceptions (division by zero, out of range), cardinality, types
-            return QueryError(f"The database could not evaluate the query: {words}")
-        case "53" | "54":  # memory, disk space, complexity
-            return QueryError("The query needs more memory or disk space than it may use here; ask for less at once")
-    log.error("Unexpected error of the database: %s %s", state, words)
+    kind = (state or "")[:2]
+    if kind in ("21", "22", "42"):  # cardinality, data (division by zero, out of range), types
+        return QueryError(f"The database could not evaluate the query: {words}")
+    if kind in ("53", "54"):  # memory, disk space, complexity
+        return QueryError("The query needs more memory or disk space than it may use here; ask for less at once")
+    log.error("Unexpected error of the database: %s %s", state, error)
     return ServiceError("The database failed on this query; the operator finds the reason in the log")
 
 
@@ -67,6 +69,7 @@ def _state(error: psycopg.Error | AdbcError) -> str | None:
 def _words(error: psycopg.Error | AdbcError) -> str:
     """The server's primary message: without our SQL, which the drivers append."""
     if isinstance(error, psycopg.Error):
-        return error.diag.message_primary or str(error)
-    details = {key: value for key, value in error.details}
-    return details.get("PG_DIAG_MESSAGE_PRIMARY", b"").decode("utf-8", "replace") or str(error)
+        return error.diag.message_primary or ""
+    # Keys are bytes, whatever the driver's annotations say (1.13).
+    details: dict[Any, bytes] = dict(error.details)
+    return details.get(b"PG_DIAG_MESSAGE_PRIMARY", b"").decode("utf-8", "replace")

@@ -33,7 +33,9 @@ def initialise(access: Access) -> None:
         _check_server(connection)
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         for role, setting in ((access.writer, "writer_verifier"), (access.reader, "reader_verifier")):
-            connection.execute("SELECT set_config(%s, %s, true)", (f"vo_service.{setting}", _verifier(connection, role)))
+            connection.execute(
+                "SELECT set_config(%s, %s, true)", (f"vo_service.{setting}", _verifier(connection, role))
+            )
         try:
             connection.execute(schema_sql().encode())
         except psycopg.Error as error:
@@ -65,7 +67,7 @@ def _check_server(connection: psycopg.Connection[Any]) -> None:
 
 
 def _verifier(connection: psycopg.Connection[Any], role: Role) -> str:
-    """What the server keeps of a password (RFC 5802): so that the password itself does not travel, or show up in logs."""
+    """What the server keeps of a password (RFC 5802): so that the password itself neither travels nor is logged."""
     return connection.pgconn.encrypt_password(role.password.encode(), role.name.encode(), b"scram-sha-256").decode()
 
 

@@ -89,7 +89,9 @@ def make_directory(path: Path) -> None:
                 directory.mkdir(exist_ok=True)
                 directory.chmod(0o755)
     except OSError as error:
-        raise ConfigurationError(f"Cannot make the state directory {path}: {error.strerror}; choose another with --state") from None
+        raise ConfigurationError(
+            f"Cannot make the state directory {path}: {error.strerror}; choose another with --state"
+        ) from None
 
 
 def _open(path: Path) -> int:

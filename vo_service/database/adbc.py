@@ -1,0 +1,139 @@
+"""Blocking connections for answers of any size: ADBC reads binary COPY and makes Arrow record batches of it, all in C.
+
+A connection is used by one thread at a time; only `cancel` may be called while another call runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import adbc_driver_postgresql
+import pyarrow as pa
+from adbc_driver_manager import AdbcConnection, AdbcDatabase, AdbcStatement
+
+# The reader whose errors keep their SQLSTATE; pyarrow's own, which the public interface hands out, has only text.
+# (Last looked at in adbc-driver-manager 1.13.)
+from adbc_driver_manager._reader import AdbcRecordBatchReader
+
+from vo_service.errors import TooManyRequestsError
+
+RETRY_AFTER = 5
+"""Seconds after which a client that found all connections busy is told to try again."""
+
+T = TypeVar("T")
+
+
+class BlockingConnection:
+    """A connection that runs one query after another."""
+
+    def __init__(self, database: AdbcDatabase) -> None:
+        self._connection = AdbcConnection(database)
+        self._statement: AdbcStatement | None = None
+        self._batches: AdbcRecordBatchReader | None = None
+
+    def start(self, sql: str, timeout: float, batch_bytes: int) -> None:
+        """Run a query of at most `timeout` seconds; its rows come in batches of about `batch_bytes` bytes."""
+        self._execute(f"SET statement_timeout = {round(timeout * 1000)}")
+        self._statement = AdbcStatement(self._connection)
+        self._statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(batch_bytes)})
+        self._statement.set_sql_query(sql)
+        handle, _ = self._statement.execute_query()
+        self._batches = AdbcRecordBatchReader._import_from_c(handle.address)
+
+    def read(self) -> pa.RecordBatch | None:
+        """The next rows; None after the last. To be called after `start`."""
+        assert self._batches is not None  # noqa: S101 (as said above)
+        return next(self._batches, None)
+
+    def cancel(self) -> None:
+        """End what runs now with an error, if anything runs."""
+        self._connection.cancel()
+
+    def end(self) -> None:
+        """Be ready for another query. To be called after every `start`, however it ended."""
+        if self._batches is not None:
+            self._batches.close()
+        if self._statement is not None:
+            self._statement.close()
+        self._batches = self._statement = None
+
+    def close(self) -> None:
+        """Disconnect."""
+        self.end()
+        self._connection.close()
+
+    def _execute(self, sql: str) -> None:
+        statement = AdbcStatement(self._connection)
+        try:
+            statement.set_sql_query(sql)
+            statement.execute_update()
+        finally:
+            statement.close()
+
+
+class BlockingPool:
+    """At most `size` blocking connections and as many threads to use them in."""
+
+    def __init__(self, conninfo: str, *, size: int, busy_timeout: float) -> None:
+        self._conninfo = conninfo
+        self._size = size
+        self._busy_timeout = busy_timeout
+        self._free = asyncio.Semaphore(size)
+        self._idle: list[BlockingConnection] = []
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix="query")
+        self._database: AdbcDatabase | None = None
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call a function in one of the threads; to be used while holding a connection, so that a thread is free."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+    async def acquire(self) -> BlockingConnection:
+        """A connection; to be given back by `release`.
+
+        Raises TooManyRequestsError if none becomes free in time, adbc_driver_manager.Error if the server is away.
+        """
+        try:
+            async with asyncio.timeout(self._busy_timeout):
+                await self._free.acquire()
+        except TimeoutError:
+            raise TooManyRequestsError(
+                f"{self._size} queries are running, as many as the service runs at once; try again in a moment",
+                retry_after=RETRY_AFTER,
+            ) from None
+        if self._idle:
+            return self._idle.pop()
+        try:
+            return await self.run(self._connect)
+        except BaseException:
+            self._free.release()
+            raise
+
+    async def release(self, connection: BlockingConnection, *, reusable: bool) -> None:
+        """Give a connection back; one that is not `reusable` is closed."""
+        try:
+            await self.run(connection.end if reusable else connection.close)
+            if reusable:
+                self._idle.append(connection)
+        finally:
+            self._free.release()
+
+    async def close_idle(self) -> None:
+        """Close the connections that are not in use."""
+        while self._idle:
+            await asyncio.to_thread(self._idle.pop().close)
+
+    async def close(self) -> None:
+        """Close everything. Every connection must have been given back."""
+        await self.close_idle()
+        self._threads.shutdown()
+        if self._database is not None:
+            self._database.close()
+
+    def _connect(self) -> BlockingConnection:
+        # One for all connections: it asks the server for its types once, which takes longer than to connect.
+        if self._database is None:
+            self._database = adbc_driver_postgresql.connect(self._conninfo)
+        return BlockingConnection(self._database)
