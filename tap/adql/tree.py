@@ -23,7 +23,7 @@ Position = field(compare=False, default=0)
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """A name; `name` without its quotes. Regular identifiers match regardless of letter case, delimited ones exactly."""
+    """A name, without its quotes. Regular identifiers match regardless of letter case, delimited ones exactly."""
 
     name: str
     delimited: bool = False
@@ -144,15 +144,24 @@ class Coalesce:
     at: int = Position
 
 
+_KINDS_OF_TYPES: dict[str, Kind] = {
+    **dict.fromkeys(("CHAR", "VARCHAR", "TIMESTAMP"), "string"),
+    **dict.fromkeys(("POINT", "CIRCLE", "POLYGON"), "geometry"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Cast:
     """`CAST(operand AS type)`; `type` in upper case, DOUBLE PRECISION with one space; `length` of CHAR and VARCHAR."""
 
-    kind: ClassVar[Kind] = "any"
     operand: Value
     type: str
     length: int | None = None
     at: int = Position
+
+    @property
+    def kind(self) -> Kind:
+        return _KINDS_OF_TYPES.get(self.type, "number")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import TypeVar
 import adbc_driver_postgresql
 import pyarrow as pa
 from adbc_driver_manager import AdbcConnection, AdbcDatabase, AdbcStatement
+from adbc_driver_manager import Error as AdbcError
 
 # The reader whose errors keep their SQLSTATE; pyarrow's own, which the public interface hands out, has only text.
 # (Last looked at in adbc-driver-manager 1.13.)
@@ -34,36 +35,53 @@ class BlockingConnection:
         self._statement: AdbcStatement | None = None
         self._batches: AdbcRecordBatchReader | None = None
 
-    def start(self, sql: str, timeout: float, batch_bytes: int) -> None:
-        """Run a query of at most `timeout` seconds; its rows come in batches of about `batch_bytes` bytes."""
-        self._execute(f"SET statement_timeout = {round(timeout * 1000)}")
+    @property
+    def runs(self) -> bool:
+        """Whether a query was started that has neither failed nor returned its last row."""
+        return self._statement is not None
+
+    def start(self, sql: str, seconds: float, batch_bytes: int) -> None:
+        """Run a query that may take so many seconds; its rows come in batches of about `batch_bytes` bytes."""
+        self._execute(f"SET statement_timeout = {round(seconds * 1000)}")
         self._statement = AdbcStatement(self._connection)
-        self._statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(batch_bytes)})
-        self._statement.set_sql_query(sql)
-        handle, _ = self._statement.execute_query()
+        try:
+            self._statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(batch_bytes)})
+            self._statement.set_sql_query(sql)
+            handle, _ = self._statement.execute_query()
+        except AdbcError:
+            self._end()
+            raise
         self._batches = AdbcRecordBatchReader._import_from_c(handle.address)
 
     def read(self) -> pa.RecordBatch | None:
-        """The next rows; None after the last. To be called after `start`."""
-        assert self._batches is not None  # noqa: S101 (as said above)
-        return next(self._batches, None)
+        """The next rows of the query that runs; None after the last."""
+        assert self._batches is not None  # noqa: S101 (start came first)
+        try:
+            batch = next(self._batches, None)
+        except AdbcError:
+            self._end()
+            raise
+        if batch is None:
+            self._end()
+        return batch
 
     def cancel(self) -> None:
-        """End what runs now with an error, if anything runs."""
+        """Make what runs now fail, if anything runs."""
         self._connection.cancel()
 
-    def end(self) -> None:
-        """Be ready for another query. To be called after every `start`, however it ended."""
+    def close(self) -> None:
+        """Disconnect; what runs is cancelled."""
+        if self.runs:
+            self.cancel()
+        self._end()
+        self._connection.close()
+
+    def _end(self) -> None:
         if self._batches is not None:
             self._batches.close()
         if self._statement is not None:
             self._statement.close()
         self._batches = self._statement = None
-
-    def close(self) -> None:
-        """Disconnect."""
-        self.end()
-        self._connection.close()
 
     def _execute(self, sql: str) -> None:
         statement = AdbcStatement(self._connection)
@@ -114,9 +132,10 @@ class BlockingPool:
     async def release(self, connection: BlockingConnection, *, reusable: bool) -> None:
         """Give a connection back; one that is not `reusable` is closed."""
         try:
-            await self.run(connection.end if reusable else connection.close)
             if reusable:
                 self._idle.append(connection)
+            else:
+                await self.run(connection.close)
         finally:
             self._free.release()
 

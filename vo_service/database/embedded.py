@@ -68,8 +68,9 @@ def embedded_server(settings: Settings) -> Iterator[str]:
 
     Raises ConfigurationError if the server cannot run with these settings, UnavailableError if it does not start.
     """
-    home = settings.state / "postgres"
-    make_directory(home)
+    make_directory(settings.state / "postgres")
+    # The real path: whoever comes by a symbolic link must find the same lock and socket.
+    home = (settings.state / "postgres").resolve()
     mutex, users = home / "server.lock", Users(home / "users.lock")
     with _signals_unwind():
         with exclusive(mutex):
@@ -168,7 +169,24 @@ class Server:
                 " VO_SERVICE_POSTGRES_BIN, or dump the database with it and load the dump into a new state directory"
             )
 
+    def _forget_dead_server(self) -> None:
+        """Remove the process id that a killed server left behind, if it is not that of a server of this directory.
+
+        PostgreSQL does not start while a process of this id exists, even if it is another one, or is dead but not yet
+        collected by its parent, which in a container may never happen. Two servers cannot come of it: this one is
+        known not to answer at its socket, and a new one sees by the shared memory whether processes of it are left.
+        """
+        try:
+            pid = (self.data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0]
+            command = Path("/proc", pid, "cmdline").read_bytes().split(b"\0")
+        except FileNotFoundError:
+            return
+        if os.fsencode(self.data) not in command:
+            (self.data / "postmaster.pid").unlink()
+            (self.socket_directory / f"{_SOCKET}.lock").unlink(missing_ok=True)
+
     def _start(self) -> None:
+        self._forget_dead_server()
         self._make_private(self.socket_directory)
         logs = self.home / "log"
         self._make_private(logs)
@@ -185,8 +203,9 @@ class Server:
             "-o", shlex.join(["-c", f"config_file={configuration}"]),
         )  # fmt: skip
         if problem is not None:
-            said = first_words.read_text(errors="replace") if first_words.exists() else ""
-            raise UnavailableError(f"The embedded PostgreSQL in {self.home} does not start: {said.strip() or problem}")
+            raise UnavailableError(
+                f"The embedded PostgreSQL in {self.home} does not start: {_fatal_words(logs) or problem}"
+            )
 
     def _configuration(self) -> str:
         quoted_directory = '"' + str(self.socket_directory).replace('"', '""') + '"'
@@ -248,6 +267,13 @@ def _password(path: Path, account: Account) -> str:
         account.own(unfinished)
         unfinished.rename(path)
     return path.read_text(encoding="ascii")
+
+
+def _fatal_words(logs: Path) -> str:
+    """Why the last start failed, in the server's words: they stand in the log, or before it was opened in another."""
+    files = [logs / "start.log", *sorted(logs.glob("server-*.log"))[-1:]]
+    lines = [line for file in files if file.exists() for line in file.read_text(errors="replace").splitlines()]
+    return " ".join(line[line.index("FATAL:") :] for line in lines if "FATAL:" in line)
 
 
 @contextmanager

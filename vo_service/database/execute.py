@@ -115,10 +115,12 @@ class _Rows:
         await asyncio.shield(self._database.in_background(self._finish()))
 
     async def _next(self) -> pa.RecordBatch | None:
+        if self._source.exhausted and self._reading is None:
+            return None
         reading = self._reading or asyncio.create_task(self._source.read())
         self._reading = reading
         batch = await asyncio.shield(reading)
-        self._reading = None if batch is None else asyncio.create_task(self._source.read())
+        self._reading = None if self._source.exhausted else asyncio.create_task(self._source.read())
         return batch
 
     async def _finish(self) -> None:

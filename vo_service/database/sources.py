@@ -19,12 +19,20 @@ from vo_service.database.statement import Statement
 CHUNK_ROWS = 1_000
 """Rows of a record batch of a statement with parameters: the event loop is held up for so many at once."""
 
+_FEW_ROWS = 1_000
+"""A batch of fewer rows is the last one, but for very wide rows: seeing that at once saves a turn of the threads."""
+
 _CANCEL_INTERVAL = 0.2
 """Seconds after which a query that was cancelled, but runs, is cancelled again: it may not have begun before."""
 
 
 class Source(Protocol):
     """A statement on a connection that has been acquired for it."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether all rows have been read, as far as is known without asking the database."""
+        ...
 
     async def read(self) -> pa.RecordBatch | None:
         """The next rows; None after the last. The first call runs the statement. Raises errors of the driver."""
@@ -59,8 +67,11 @@ class _AdbcSource:
         self._seconds = seconds
         self._batch_bytes = batch_bytes
         self._started = False
-        self._runs = True
         self._reusable = True
+
+    @property
+    def exhausted(self) -> bool:
+        return self._started and not self._connection.runs
 
     async def read(self) -> pa.RecordBatch | None:
         return await self._pool.run(self._read)
@@ -68,17 +79,15 @@ class _AdbcSource:
     def _read(self) -> pa.RecordBatch | None:
         try:
             if not self._started:
-                self._started = True
                 self._connection.start(self._statement.sql, self._seconds, self._batch_bytes)
+                self._started = True
             batch = self._connection.read()
+            if batch is not None and batch.num_rows < _FEW_ROWS and (more := self._connection.read()) is not None:
+                batch = pa.concat_batches([batch, more])
         except AdbcError as error:
-            self._runs = False
             self._reusable = self._reusable and not is_lost(error)
             raise
-        if batch is None:
-            self._runs = False
-            return None
-        return conform(batch, self._schema)
+        return None if batch is None else conform(batch, self._schema)
 
     async def interrupt(self, reading: asyncio.Task[Any]) -> None:
         # A cancellation may reach the server late: the connection must not run another query.
@@ -88,9 +97,7 @@ class _AdbcSource:
             await asyncio.wait({reading}, timeout=_CANCEL_INTERVAL)
 
     async def close(self) -> None:
-        if self._runs:
-            await self._pool.run(self._connection.cancel)
-        await self._pool.release(self._connection, reusable=self._reusable and not self._runs)
+        await self._pool.release(self._connection, reusable=self._reusable and not self._connection.runs)
 
 
 class _PsycopgSource:
@@ -103,7 +110,7 @@ class _PsycopgSource:
         self._schema = arrow_schema(statement.columns)
         self._seconds = seconds
         self._rows: AsyncGenerator[tuple[Any, ...]] | None = None
-        self._runs = True
+        self.exhausted = False
 
     async def read(self) -> pa.RecordBatch | None:
         rows: list[tuple[Any, ...]] = []
@@ -114,13 +121,12 @@ class _PsycopgSource:
                 rows.append(row)
                 if len(rows) == CHUNK_ROWS:
                     break
+            else:
+                self.exhausted = True
         except psycopg.Error:
-            self._runs = False
+            self.exhausted = True
             raise
-        if rows:
-            return batch_of_rows(rows, self._schema)
-        self._runs = False
-        return None
+        return batch_of_rows(rows, self._schema) if rows else None
 
     async def _start(self) -> AsyncGenerator[tuple[Any, ...]]:
         await self._connection.execute(f"SET statement_timeout = {round(self._seconds * 1000)}".encode())
@@ -138,6 +144,6 @@ class _PsycopgSource:
         if self._rows is not None:
             # Cancels the query if it runs.
             await self._rows.aclose()
-        if self._runs:
+        if not self.exhausted:
             await self._connection.close()
         await self._database.release(self._connection)

@@ -1,0 +1,311 @@
+"""The bound tree: a query whose names are columns of the catalogue and whose expressions have types.
+
+`resolve` makes it from the ADQL tree, `geometry` and `limits` replace parts of it, `emit` writes it down. Nothing in it
+is a name that the user chose, but those of the result's columns: tables are `t1`, `t2`, ... and columns of
+subqueries `c1`, `c2`, ... in SQL.
+
+Every expression has a `column`: what it would be as a column of a result (datatype, unit, UCD, ...; its name is that of
+the catalogue, or empty). Conditions have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from tap.functions.declaration import Function
+from vo_service.catalog.model import Column, Table
+
+# Expressions ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A column of an entry of FROM. Two references are equal if they mean the same column of the same entry."""
+
+    entry: str
+    name: str
+    column: Column = field(compare=False)
+    at: int = field(compare=False, default=0)
+    """Offset in the query's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A number, a text, a truth value, or NULL."""
+
+    value: float | str | bool | None
+    column: Column
+
+
+@dataclass(frozen=True, slots=True)
+class Negation:
+    operand: Expression
+    column: Column
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`first (operator operand)...`, from left to right: all of `+ -`, all of `* /`, or all of `||`."""
+
+    first: Expression
+    steps: tuple[tuple[str, Expression], ...]
+    column: Column
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a function; `distinct` is for set functions only."""
+
+    function: Function
+    arguments: tuple[Expression, ...]
+    column: Column
+    distinct: bool = False
+    at: int = field(compare=False, default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """CAST: the value as the type of `column`."""
+
+    operand: Expression
+    column: Column
+
+
+@dataclass(frozen=True, slots=True)
+class FirstNotNull:
+    """COALESCE, and the column that a FULL JOIN with USING or NATURAL makes of two."""
+
+    operands: tuple[Expression, ...]
+    column: Column
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A position: ICRS right ascension and declination in degrees."""
+
+    ra: Expression
+    dec: Expression
+    column: Column = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Circle:
+    """A circle around a position; the radius in degrees."""
+
+    centre: Point
+    radius: Expression
+    column: Column = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Contains:
+    """1 if the circle contains the point, or has it on its edge, else 0."""
+
+    point: Point
+    circle: Circle
+    column: Column = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """The angle between two positions, in degrees."""
+
+    first: Point
+    second: Point
+    column: Column = field(compare=False)
+
+
+Expression: TypeAlias = (
+    Reference
+    | Constant
+    | Negation
+    | Operation
+    | Call
+    | Conversion
+    | FirstNotNull
+    | Point
+    | Circle
+    | Contains
+    | Distance
+)
+
+# Conditions -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Junction:
+    """Conditions joined by AND or OR."""
+
+    operator: Literal["AND", "OR"]
+    terms: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    condition: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    operator: str
+    left: Expression
+    right: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    value: Expression
+    low: Expression
+    high: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class InValues:
+    value: Expression
+    values: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InQuery:
+    value: Expression
+    query: Query
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """LIKE or ILIKE."""
+
+    operator: Literal["LIKE", "ILIKE"]
+    value: Expression
+    pattern: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class IsNull:
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    query: Query
+
+
+@dataclass(frozen=True, slots=True)
+class WithinCone:
+    """The position lies in or on a cone that is known; `hpx` is the HEALPix index of the position, where there is one."""
+
+    position: Point
+    centre: tuple[float, float]
+    radius: float
+    hpx: Reference
+
+
+Condition: TypeAlias = (
+    Junction | Not | Comparison | Between | InValues | InQuery | Like | IsNull | Exists | WithinCone
+)
+
+# Entries of FROM ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TableEntry:
+    alias: str
+    table: Table
+
+
+@dataclass(frozen=True, slots=True)
+class QueryEntry:
+    """A derived table."""
+
+    alias: str
+    query: Query
+
+
+@dataclass(frozen=True, slots=True)
+class NamedQueryEntry:
+    """A reference to a query of WITH."""
+
+    alias: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """`condition` is None where rows are combined without one."""
+
+    kind: Literal["INNER", "LEFT", "RIGHT", "FULL"]
+    left: Entry
+    right: Entry
+    condition: Condition | None
+
+
+Entry: TypeAlias = TableEntry | QueryEntry | NamedQueryEntry | Join
+
+# Queries --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A column of a query's result. In SQL it is `c1`, `c2`, ... by its place."""
+
+    expression: Expression
+    column: Column
+    """With its name in the result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    """`by` is an expression, or the place of an output, from 0."""
+
+    by: Expression | int
+    descending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """One SELECT; of an empty `group_by`, `grouped` tells whether all rows are one group."""
+
+    outputs: tuple[Output, ...]
+    entries: tuple[Entry, ...]
+    where: Condition | None = None
+    group_by: tuple[Expression, ...] = ()
+    having: Condition | None = None
+    distinct: bool = False
+    carried: tuple[Reference, ...] = ()
+    """HEALPix indices that a derived table hands on beside its outputs: `h1`, `h2`, ... in SQL, never published."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetOperation:
+    """`first (operator [ALL] query)...`, from left to right."""
+
+    first: Query
+    steps: tuple[tuple[Literal["UNION", "EXCEPT", "INTERSECT"], bool, Query], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query expression: a SELECT or a set operation, and what is done with its rows afterwards."""
+
+    body: Select | SetOperation
+    columns: tuple[Column, ...]
+    order_by: tuple[Ordering, ...] = ()
+    limit: int | None = None
+    offset: int | None = None
+    named: tuple[tuple[str, Query], ...] = ()
+    """The queries of WITH, in order."""
+
+
+Positions: TypeAlias = dict[tuple[Reference, Reference], Reference]
+"""Right ascension and declination of indexed positions, to the HEALPix index beside them."""
+
+
+def walk(node: Any) -> Iterator[Any]:
+    """The node and all below it, subqueries included."""
+    yield node
+    for name in getattr(node, "__slots__", ()):
+        value = getattr(node, name)
+        for child in value if isinstance(value, tuple) else (value,):
+            yield from walk(child)

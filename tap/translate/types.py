@@ -1,0 +1,280 @@
+"""The type rules: what an expression is (datatype, unit, UCD, ...) by what its parts are, and which parts fit together.
+
+Numbers are what PostgreSQL makes of them: integers stay integers also when divided, and of two types the wider wins.
+A unit is given where it is known, and left out where it is not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, Literal, TypeAlias
+
+from tap.functions.declaration import ADQL_TYPES, Function
+from tap.translate.bound import Call, Constant, Expression, Negation, Operation
+from tap.translate.constants import value_of
+from tap.translate.refusal import Refused
+from vo_service.catalog.model import Column
+
+Kind: TypeAlias = Literal["number", "string", "timestamp", "boolean", "point", "circle", "array", "null"]
+
+_NULL: Final = Column("", "char", arraysize="*")
+_BOOLEAN: Final = Column("", "boolean")
+_UNICODE: Final = Column("", "unicodeChar", arraysize="*")
+_STRING: Final = ADQL_TYPES["VARCHAR"]
+_DOUBLE: Final = ADQL_TYPES["DOUBLE PRECISION"]
+_TIMESTAMP: Final = ADQL_TYPES["TIMESTAMP"]
+
+_INTEGERS: Final = ("short", "int", "long")
+"""In order of width; unsignedByte is a short in the database."""
+
+_TIMESTAMP_FORM: Final = re.compile(
+    r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?Z?)?"
+)
+"""DALI 1.1, section 3.3.3; a blank for the T is forgiven."""
+
+
+def kind_of(expression: Expression) -> Kind:
+    """Which values an expression has."""
+    if isinstance(expression, Constant) and expression.value is None:
+        return "null"
+    column = expression.column
+    if column.is_string:
+        return "timestamp" if column.xtype == "timestamp" else "string"
+    if column.arraysize is not None:
+        return column.xtype if column.xtype in ("point", "circle") else "array"  # type: ignore[return-value]
+    return "boolean" if column.datatype == "boolean" else "number"
+
+
+# Literals -------------------------------------------------------------------------------------------------------------
+
+
+def null() -> Constant:
+    return Constant(None, _NULL)
+
+
+def number(text: str, exact: bool, at: int) -> Constant:
+    """A numeric literal: an int if it has the form of one and fits, then a long, else a double."""
+    if exact and len(text.lstrip("0")) <= 19 and (value := int(text)) < 2**63:
+        return Constant(value, ADQL_TYPES["INTEGER" if value < 2**31 else "BIGINT"])
+    approximate = float(text)
+    if approximate == float("inf"):
+        raise Refused("This number is too large for a double", at)
+    return Constant(approximate, _DOUBLE)
+
+
+def string(value: str, at: int) -> Constant:
+    """A string literal."""
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise Refused("This string has a character that cannot be stored (NUL or half of a surrogate pair)", at)
+    return Constant(value, _STRING if value.isascii() else _UNICODE)
+
+
+# Operators ------------------------------------------------------------------------------------------------------------
+
+
+def negation(operand: Expression, at: int) -> Negation:
+    expect_number(operand, "-", at)
+    return Negation(operand, replace(_plain(operand.column), unit=operand.column.unit))
+
+
+def arithmetic(first: Expression, steps: Sequence[tuple[str, Expression, int]], at: int) -> Operation:
+    """A chain of `+ -` or of `* /`, from left to right; every step with its operator and place."""
+    expect_number(first, steps[0][0], at)
+    for operator, operand, place in steps:
+        expect_number(operand, operator, place)
+    operands = [first, *(operand for _, operand, _ in steps)]
+    column = _widest([o.column for o in operands if kind_of(o) == "number"])
+    unit = _common_unit(operands) if steps[0][0] in "+-" else None
+    return Operation(
+        first, tuple((operator, operand) for operator, operand, _ in steps), replace(column, unit=unit) if unit else column
+    )
+
+
+def concatenation(operands: Sequence[Expression], places: Sequence[int]) -> Operation:
+    """`a || b || ...`"""
+    for operand, at in zip(operands, places, strict=True):
+        if kind_of(operand) not in ("string", "null"):
+            raise Refused(f"|| joins strings, but this is {_a(operand)}", at, "CAST(... AS VARCHAR) makes a string of it")
+    unicode = any(operand.column.datatype == "unicodeChar" for operand in operands)
+    return Operation(operands[0], tuple(("||", o) for o in operands[1:]), _UNICODE if unicode else _STRING)
+
+
+def expect_number(expression: Expression, where: str, at: int) -> None:
+    """Refuses what is no number."""
+    if kind_of(expression) not in ("number", "null"):
+        raise Refused(f"{where} takes numbers, but this is {_a(expression)}", at, _cast_hint(expression))
+
+
+def _plain(column: Column) -> Column:
+    """The datatype alone."""
+    return Column("", "short" if column.datatype == "unsignedByte" else column.datatype)
+
+
+def _widest(columns: Sequence[Column]) -> Column:
+    """What PostgreSQL makes of an operation: real with real stays real, real with anything else becomes double."""
+    datatypes = {_plain(column).datatype for column in columns}
+    integers = [datatype for datatype in _INTEGERS if datatype in datatypes]
+    if len(datatypes) == 1:
+        return Column("", *datatypes)
+    return Column("", integers[-1]) if integers and len(integers) == len(datatypes) else _DOUBLE
+
+
+def _common_unit(operands: Sequence[Expression]) -> str | None:
+    """The unit of a sum. A number that stands in the query is taken to be in the unit of what it is added to."""
+    units = {operand.column.unit for operand in operands if value_of(operand) is None}
+    return units.pop() if len(units) == 1 else None
+
+
+# Functions ------------------------------------------------------------------------------------------------------------
+
+
+def call(
+    function: Function, arguments: Sequence[Expression], places: Sequence[int], at: int, *, distinct: bool = False
+) -> Call:
+    """A call, its arguments checked against the declaration."""
+    _expect_count(function, len(arguments), at)
+    for parameter, argument, place in zip(function.parameters, arguments, places, strict=False):
+        _expect_type(function.name, parameter.type, argument, place)
+    if function.name in ("MIN", "MAX"):
+        _expect_order(function.name, arguments[0], places[0])
+    return Call(function, tuple(arguments), function.result([a.column for a in arguments]), distinct, at)
+
+
+def _expect_count(function: Function, count: int, at: int) -> None:
+    fewest, most = function.fewest, len(function.parameters)
+    if not fewest <= count <= most:
+        wanted = str(most) if fewest == most else f"{fewest} to {most}"
+        plural = "" if wanted == "1" else "s"
+        raise Refused(f"{function.name} takes {wanted} argument{plural}, not {count}", at, f"It is {function.signature}")
+
+
+def _expect_type(name: str, wanted: str, argument: Expression, at: int) -> None:
+    kind = kind_of(argument)
+    if wanted == "ANY" or kind == "null":
+        return
+    if wanted == "VARCHAR":
+        if kind != "string":
+            raise Refused(f"{name} takes a string here, but this is {_a(argument)}", at)
+        return
+    expect_number(argument, name, at)
+    if wanted == "INTEGER" and _plain(argument.column).datatype not in _INTEGERS:
+        raise Refused(f"{name} takes an integer here, but this is {_a(argument)}", at)
+
+
+def _expect_order(name: str, argument: Expression, at: int) -> None:
+    if kind_of(argument) not in ("number", "string", "timestamp", "null"):
+        raise Refused(f"{name} takes numbers, strings or timestamps, but this is {_a(argument)}", at)
+
+
+# What can be compared -------------------------------------------------------------------------------------------------
+
+
+def comparable(operands: Sequence[Expression], at: int, verb: str = "compared") -> tuple[Expression, ...]:
+    """The operands, brought to one kind: literals adapt to timestamps and booleans. Refused if they do not fit."""
+    kinds = {kind_of(operand) for operand in operands} - {"null"}
+    unfit = kinds & {"point", "circle", "array"}
+    if unfit:
+        raise Refused(f"{'Geometries' if 'array' not in unfit else 'Arrays'} cannot be {verb}", at)
+    if "timestamp" in kinds:
+        operands = [_as_timestamp(operand, at) for operand in operands]
+    elif "boolean" in kinds:
+        operands = [_as_boolean(operand, at) for operand in operands]
+    kinds = {kind_of(operand) for operand in operands} - {"null"}
+    if len(kinds) > 1:
+        a, b = sorted(kinds)
+        raise Refused(f"A {a} cannot be {verb} with a {b}", at, _mismatch_hint(operands))
+    return tuple(operands)
+
+
+def _as_timestamp(operand: Expression, at: int) -> Expression:
+    if not isinstance(operand, Constant) or not isinstance(operand.value, str):
+        return operand
+    return timestamp(operand.value, at)
+
+
+def timestamp(value: str, at: int) -> Constant:
+    """A string literal as a moment in time."""
+    if not _TIMESTAMP_FORM.fullmatch(value):
+        raise Refused(f"'{value}' is not a timestamp", at, "Write YYYY-MM-DDThh:mm:ss, for example '2017-09-22T20:54:30'")
+    return Constant(value, _TIMESTAMP)
+
+
+_TRUTHS: Final[dict[object, bool]] = {1: True, "true": True, "t": True, 0: False, "false": False, "f": False}
+
+
+def _as_boolean(operand: Expression, at: int) -> Expression:
+    """ADQL 2.1 has no boolean literals; 1 and 0 stand for them, and 'true' and 'false' as other services take them."""
+    if not isinstance(operand, Constant) or operand.value is None:
+        return operand
+    written = operand.value.lower() if isinstance(operand.value, str) else operand.value
+    if written not in _TRUTHS:
+        raise Refused("A boolean can be compared with 1 and 0, or with 'true' and 'false'", at)
+    return Constant(_TRUTHS[written], _BOOLEAN)
+
+
+def _mismatch_hint(operands: Sequence[Expression]) -> str | None:
+    for operand in operands:
+        if isinstance(operand, Constant) and isinstance(operand.value, str):
+            return "Numbers are written without quotes"
+        if isinstance(operand, Constant) and not isinstance(operand.value, str):
+            return "Strings are written in quotes: 'text'"
+    return _cast_hint(*operands)
+
+
+def _cast_hint(*operands: Expression) -> str | None:
+    return "CAST(... AS ...) converts values" if any(kind_of(o) in ("string", "timestamp") for o in operands) else None
+
+
+def _a(expression: Expression) -> str:
+    """What an expression is, for messages."""
+    kind = kind_of(expression)
+    name = expression.column.name
+    noun = f"an {kind}" if kind == "array" else f"a {kind}"
+    if kind == "number" and expression.column.datatype in ("float", "double"):
+        noun = "a floating-point number"
+    return f"{name}, {noun}" if name else noun
+
+
+# Several values in one column -----------------------------------------------------------------------------------------
+
+
+def unified(columns: Sequence[Column], at: int, where: str) -> Column:
+    """The column that holds values of all these: of COALESCE, or of a set operation. Its metadata are the first's."""
+    first = columns[0]
+    if all(column.datatype == first.datatype and column.arraysize == first.arraysize for column in columns):
+        return first
+    kinds = {kind_of(Constant("", column)) for column in columns}
+    if kinds == {"number"}:
+        return replace(first, datatype=_widest(columns).datatype)
+    if kinds == {"string"}:
+        unicode = any(column.datatype == "unicodeChar" for column in columns)
+        return replace(first, datatype="unicodeChar" if unicode else "char", arraysize="*")
+    raise Refused(f"{where} must have one type; here are {' and '.join(sorted(kinds))}", at)
+
+
+# CAST -----------------------------------------------------------------------------------------------------------------
+
+_CASTS: Final[dict[str, frozenset[Kind]]] = {
+    "number": frozenset({"number", "string", "boolean"}),
+    "string": frozenset({"number", "string", "timestamp"}),
+    "timestamp": frozenset({"string", "timestamp"}),
+}
+"""What can become a number, a string or a timestamp (ADQL 2.1, section 4.7.1)."""
+
+
+def cast_target(operand: Expression, adql_type: str, length: int | None, at: int) -> Column:
+    """The column that CAST(operand AS adql_type) makes."""
+    if adql_type in ("CHAR", "VARCHAR"):
+        target = replace(_STRING, arraysize=f"{length}*") if length is not None else _STRING
+        if operand.column.datatype == "unicodeChar":
+            target = replace(target, datatype="unicodeChar")
+    elif adql_type in ADQL_TYPES and adql_type not in ("POINT", "CIRCLE"):
+        target = ADQL_TYPES[adql_type]
+    else:
+        raise Refused(f"CAST to {adql_type} is not supported yet", at)
+    wanted = kind_of(Constant("", target))
+    if kind_of(operand) != "null" and kind_of(operand) not in _CASTS[wanted]:
+        raise Refused(f"CAST cannot make a {wanted} of {_a(operand)}", at)
+    return replace(target, unit=operand.column.unit, ucd=operand.column.ucd) if wanted == "number" else target

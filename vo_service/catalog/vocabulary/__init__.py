@@ -1,0 +1,1 @@
+"""Words that standards prescribe: UCDs, units, messengers."""
