@@ -109,10 +109,11 @@ class Cursor:
     def unexpected(self, expected: str) -> AdqlError:
         """The error that something else stands here than expected."""
         token = self.token
+        previous = self.tokens[self._index - 1] if self._index else None
         if token.kind == "end":
             return self.error(f"The query ends too early: expected {expected}")
         shown = {"string": f"'{token.text}'", "delimited": f'"{token.text}"'}.get(token.kind, token.text)
-        return self.error(f"Expected {expected}, found {shown[:60]}", hint=_hint(token, expected, self.peek(1)))
+        return self.error(f"Expected {expected}, found {shown[:60]}", hint=_hint(previous, token))
 
 
 def _matching_parentheses(tokens: list[Token]) -> dict[int, int]:
@@ -125,16 +126,20 @@ def _matching_parentheses(tokens: list[Token]) -> dict[int, int]:
     return pairs
 
 
-def _hint(token: Token, expected: str, following: Token) -> str | None:
+_STRUCTURE = frozenset(
+    "AND AS BY CREATE DELETE DROP FROM GROUP HAVING INSERT JOIN NOT ON OR ORDER SELECT UNION UPDATE WHERE WITH".split()
+)
+"""Words that are hardly ever meant as names."""
+
+
+def _hint(previous: Token | None, token: Token) -> str | None:
     """What a person may have meant."""
-    if token.kind == "name" and token.text.upper() == "LIMIT":
+    if "LIMIT" in (token.text.upper(), previous.text.upper() if previous else ""):
         return "ADQL limits the number of rows by SELECT TOP n"
-    if token.kind == "keyword" and "name" in expected:
+    if previous is not None and previous.text == ";":
+        return "A request is one query"
+    if token.kind == "keyword" and token.text not in _STRUCTURE:
         return f'{token.text} is a reserved word of ADQL: as a name it is written "{token.text.lower()}"'
-    if token.kind == "keyword" and expected == "the end of the query" and following.kind != "operator":
-        return f'{token.text} is a reserved word of ADQL: as a name it is written "{token.text.lower()}"'
-    if token.text == "=" and token.kind == "operator":
+    if token.kind == "operator" and token.text == "=" and previous is not None and previous.text == "=":
         return "Equality is written with one ="
-    if token.kind == "delimited" and "'" in expected:
-        return "Strings stand between single quotes"
     return None

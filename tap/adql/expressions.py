@@ -13,9 +13,7 @@ from tap.adql.geometry import GeometryParser
 
 _NUMERIC_FUNCTIONS = {
     **dict.fromkeys(
-        ("ABS", "ACOS", "ASIN", "ATAN", "CEILING", "COS", "COT", "DEGREES", "EXP", "FLOOR", "LOG", "LOG10")
-        + ("RADIANS", "SIN", "SQRT", "TAN"),
-        (1, 1),
+        "ABS ACOS ASIN ATAN CEILING COS COT DEGREES EXP FLOOR LOG LOG10 RADIANS SIN SQRT TAN".split(), (1, 1)
     ),
     **dict.fromkeys(("ATAN2", "MOD", "POWER"), (2, 2)),
     **dict.fromkeys(("ROUND", "TRUNCATE"), (1, 2)),
@@ -290,7 +288,8 @@ class ExpressionParser(GeometryParser):
                 return self._cast()
             case "IN_UNIT":
                 return self._in_unit()
-        raise self.unexpected(f"{_VALUE[:-1]}; a name that is a word of ADQL stands in double quotes)")
+            case _:
+                raise self.unexpected(_VALUE)
 
     def _numeric_function(self) -> tree.Value:
         """`<math_function> | <trig_function>`"""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Literal, cast
 
 from tap.adql import tree
 from tap.adql.cursor import Cursor
@@ -58,16 +57,19 @@ class GeometryParser(Cursor):
                 return self._distance(token.at)
             case "CONTAINS" | "INTERSECTS":
                 first, second = (self._as_geometry(argument) for argument in self.arguments(2, 2))
-                return tree.GeometryPredicate(
-                    cast("Literal['CONTAINS', 'INTERSECTS']", token.text), first, second, token.at
-                )
+                return tree.GeometryPredicate(token.text, first, second, token.at)
+            case name:
+                return self._property(name, token.at)
+
+    def _property(self, name: str, at: int) -> tree.Value:
+        """`<centroid>`, `<extract_coordsys>`, `<area>`, `<coord1>` or `<coord2>`"""
         (argument,) = self.arguments(1, 1)
         operand = self._as_geometry(argument)
-        if token.text == "CENTROID":
-            return tree.Centroid(operand, token.at)
-        if token.text == "COORDSYS":
-            return tree.CoordSys(operand, token.at)
-        return tree.GeometryProperty(token.text, operand, token.at)
+        if name == "CENTROID":
+            return tree.Centroid(operand, at)
+        if name == "COORDSYS":
+            return tree.CoordSys(operand, at)
+        return tree.GeometryProperty(name, operand, at)
 
     def _shape(self, least: int, most: int | None) -> tuple[tree.String | None, tuple[tree.Value, ...]]:
         """`( [ <coord_sys> , ] <value_expression> { , <value_expression> } )`, so many besides the coordinate system.
@@ -97,7 +99,7 @@ class GeometryParser(Cursor):
         """
         count = len(arguments)
         points = any(argument.kind == "geometry" for argument in arguments)
-        if points or (count % 2 or count < 6) and all(argument.kind == "any" for argument in arguments):
+        if points or ((count % 2 or count < 6) and all(argument.kind == "any" for argument in arguments)):
             return tuple(self._as_point(argument) for argument in arguments)
         if count % 2 or count < 6:
             raise self.error("A polygon takes three or more vertices, two coordinates each", arguments[0].at)

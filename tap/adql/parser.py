@@ -199,23 +199,23 @@ class _QueryParser(ExpressionParser):
         kind = self._join_type()
         self.expect_keyword("JOIN")
         right = self._table_primary()
-        condition, using = None, ()
+        condition: tree.Condition | None = None
+        using: tuple[tree.Identifier, ...] = ()
         if self.accept_keyword("ON"):
             condition = self.condition()
         elif self.accept_keyword("USING"):
             using = self._using()
         if natural and (condition or using):
             raise self.error("A NATURAL JOIN has neither ON nor USING", at)
-        if not (natural or condition or using):
-            raise self.unexpected("ON or USING after JOIN")
         return tree.Join(left, right, kind, natural, condition, using, at)
 
     def _join_type(self) -> Literal["INNER", "LEFT", "RIGHT", "FULL"]:
         """`[ INNER | { LEFT | RIGHT | FULL } [ OUTER ] ]`"""
-        for kind in ("LEFT", "RIGHT", "FULL"):
+        kinds: tuple[Literal["LEFT", "RIGHT", "FULL"], ...] = ("LEFT", "RIGHT", "FULL")
+        for kind in kinds:
             if self.accept_keyword(kind):
                 self.accept_keyword("OUTER")
-                return cast("Literal['LEFT', 'RIGHT', 'FULL']", kind)
+                return kind
         self.accept_keyword("INNER")
         return "INNER"
 

@@ -131,6 +131,8 @@ Expression: TypeAlias = (
     | Distance
 )
 
+LikeOperator: TypeAlias = Literal["LIKE", "ILIKE"]
+
 # Conditions -----------------------------------------------------------------------------------------------------------
 
 
@@ -177,7 +179,7 @@ class InQuery:
 class Like:
     """LIKE or ILIKE."""
 
-    operator: Literal["LIKE", "ILIKE"]
+    operator: LikeOperator
     value: Expression
     pattern: Expression
 
@@ -273,8 +275,19 @@ class Select:
     group_by: tuple[Expression, ...] = ()
     having: Condition | None = None
     distinct: bool = False
-    carried: tuple[Reference, ...] = ()
-    """HEALPix indices that a derived table hands on beside its outputs: `h1`, `h2`, ... in SQL, never published."""
+    carried: tuple[Carried, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A HEALPix index that a derived table hands on beside its outputs, as `h1`, `h2`, ...; it is never published.
+
+    `ra` and `dec` are the places of the outputs that are its position.
+    """
+
+    ra: int
+    dec: int
+    hpx: Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,14 +311,17 @@ class Query:
     """The queries of WITH, in order."""
 
 
-Positions: TypeAlias = dict[tuple[Reference, Reference], Reference]
-"""Right ascension and declination of indexed positions, to the HEALPix index beside them."""
-
-
-def walk(node: Any) -> Iterator[Any]:
-    """The node and all below it, subqueries included."""
-    yield node
+def parts(node: Any) -> Iterator[Any]:
+    """The nodes directly below a node."""
     for name in getattr(node, "__slots__", ()):
         value = getattr(node, name)
-        for child in value if isinstance(value, tuple) else (value,):
-            yield from walk(child)
+        if isinstance(value, tuple):
+            for item in value:
+                # Steps of chains are pairs or triples that begin with an operator.
+                yield from (part for part in item if _is_node(part)) if isinstance(item, tuple) else (item,)
+        elif _is_node(value):
+            yield value
+
+
+def _is_node(value: Any) -> bool:
+    return type(value).__module__ == __name__

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import isfinite
-
 from tap.translate.bound import Constant, Expression, Negation, Operation
 
 
@@ -28,7 +26,9 @@ def _chain(operation: Operation) -> float | None:
         if result is None or right is None:
             return None
         result = _step(operator, result, right)
-    return result if result is not None and isfinite(result) else None
+        if result is None or abs(result) > 1e300:
+            return None
+    return result
 
 
 def _step(operator: str, left: float, right: float) -> float | None:

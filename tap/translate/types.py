@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
 from tap.functions.declaration import ADQL_TYPES, Function
-from tap.translate.bound import Call, Constant, Expression, Negation, Operation
+from tap.translate.bound import Call, Constant, Conversion, Expression, Negation, Operation
 from tap.translate.constants import value_of
 from tap.translate.refusal import Refused
 from vo_service.catalog.model import Column
@@ -39,7 +39,10 @@ def kind_of(expression: Expression) -> Kind:
     """Which values an expression has."""
     if isinstance(expression, Constant) and expression.value is None:
         return "null"
-    column = expression.column
+    return _kind_of_column(expression.column)
+
+
+def _kind_of_column(column: Column) -> Kind:
     if column.is_string:
         return "timestamp" if column.xtype == "timestamp" else "string"
     if column.arraysize is not None:
@@ -93,7 +96,8 @@ def arithmetic(first: Expression, steps: Sequence[tuple[str, Expression, int]], 
 
 
 def concatenation(operands: Sequence[Expression], places: Sequence[int]) -> Operation:
-    """`a || b || ...`"""
+    """`a || b || ...`; a number that stands in the query is taken as the string of its digits."""
+    operands = [Conversion(o, _STRING) if value_of(o) is not None else o for o in operands]
     for operand, at in zip(operands, places, strict=True):
         if kind_of(operand) not in ("string", "null"):
             raise Refused(f"|| joins strings, but this is {_a(operand)}", at, "CAST(... AS VARCHAR) makes a string of it")
@@ -245,7 +249,7 @@ def unified(columns: Sequence[Column], at: int, where: str) -> Column:
     first = columns[0]
     if all(column.datatype == first.datatype and column.arraysize == first.arraysize for column in columns):
         return first
-    kinds = {kind_of(Constant("", column)) for column in columns}
+    kinds = {_kind_of_column(column) for column in columns}
     if kinds == {"number"}:
         return replace(first, datatype=_widest(columns).datatype)
     if kinds == {"string"}:
@@ -274,7 +278,7 @@ def cast_target(operand: Expression, adql_type: str, length: int | None, at: int
         target = ADQL_TYPES[adql_type]
     else:
         raise Refused(f"CAST to {adql_type} is not supported yet", at)
-    wanted = kind_of(Constant("", target))
+    wanted = _kind_of_column(target)
     if kind_of(operand) != "null" and kind_of(operand) not in _CASTS[wanted]:
         raise Refused(f"CAST cannot make a {wanted} of {_a(operand)}", at)
     return replace(target, unit=operand.column.unit, ucd=operand.column.ucd) if wanted == "number" else target

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import yaml
 
@@ -17,8 +18,8 @@ from vo_service.errors import ConfigurationError
 TODO = "TODO"
 """What `vo-service describe` writes where a person has to fill something in."""
 
-type Value = str | None | list[Value] | dict[str, Value]
-type Place = tuple[str | int, ...]
+Value: TypeAlias = "str | None | list[Value] | dict[str, Value]"
+Place: TypeAlias = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,10 @@ class Tree:
 
 def read_yaml(path: Path) -> Tree:
     """Read a YAML document. Raises ConfigurationError with file and line."""
+    lines: dict[Place, int] = {}
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), _Loader)
+        text = path.read_text(encoding="utf-8")
+        return Tree(_value(yaml.compose(text, _Loader), (), lines), lines)
     except OSError as error:
         raise ConfigurationError(f"Cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -49,8 +52,6 @@ def read_yaml(path: Path) -> Tree:
         raise ConfigurationError(f"{path}, line {line}: not YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path} is not YAML: {error}") from None
-    lines: dict[Place, int] = {}
-    return Tree(_value(node, (), lines), lines)
 
 
 class _Loader(yaml.SafeLoader):

@@ -1,0 +1,45 @@
+"""Names of result columns (TAP 1.1, section 2.7.4, and what clients expect): alias, else the catalogue's name, else ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from tap.adql.tree import Identifier
+from tap.translate.bound import Call, Circle, Contains, Distance, Expression, Output, Point
+from vo_service.catalog.model import Column
+
+
+def output(expression: Expression, alias: Identifier | None, place: int) -> Output:
+    """An output at a place, counted from 0."""
+    name = alias.name if alias is not None else expression.column.name or _made_up(expression, place)
+    column = expression.column
+    return Output(expression, column if column.name == name else replace(column, name=name))
+
+
+def _made_up(expression: Expression, place: int) -> str:
+    match expression:
+        case Call():
+            return expression.function.name.lower()
+        case Point() | Circle() | Contains() | Distance():
+            return type(expression).__name__.lower()
+        case _:
+            return f"col{place + 1}"
+
+
+def unique_names(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The columns of a result, `_2`, `_3`, ... added to names that would stand there twice, regardless of letter case."""
+    taken = {column.name.lower() for column in columns}
+    if len(taken) == len(columns):
+        return tuple(columns)
+    seen: set[str] = set()
+    return tuple(_unlike(column, seen, taken) for column in columns)
+
+
+def _unlike(column: Column, seen: set[str], taken: Iterable[str]) -> Column:
+    name, number = column.name, 1
+    while name.lower() in seen or (number > 1 and name.lower() in taken):
+        number += 1
+        name = f"{column.name}_{number}"
+    seen.add(name.lower())
+    return column if number == 1 else replace(column, name=name)
