@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
 from vo_service import __version__, server
@@ -26,7 +25,7 @@ from vo_service.demo import load_demo
 from vo_service.errors import ServiceError
 from vo_service.ingest.describe import describe as draft_description
 from vo_service.ingest.drop import drop_table
-from vo_service.ingest.load import LoadReport, load
+from vo_service.ingest.load import load
 
 commands = typer.Typer(
     help="Publish event lists to the Virtual Observatory.",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-import pyvo
 import pytest
+import pyvo
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
 

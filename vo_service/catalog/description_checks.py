@@ -1,12 +1,12 @@
-"""What must hold across a description: names, references between its parts; and what it had better say, but does not."""
+"""What must hold across a description: names and references between its parts; and what it had better say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from vo_service.catalog.description_input import Rank, TableInput
-from vo_service.catalog.description_model import ColumnPart, DescriptionPart, TablePart
-from vo_service.catalog.model import HPX_COLUMN, Column, Resource, Schema, Table
+from vo_service.catalog.description_model import STRINGS, ColumnPart, DescriptionPart, ResourcePart, TablePart
+from vo_service.catalog.description_yaml import Place
+from vo_service.catalog.model import HPX_COLUMN
 from vo_service.catalog.vocabulary.unit import unit_warning
 
 RESERVED_SCHEMAS = frozenset({"public", "information_schema", "tap_schema", "vo_service", "tap_upload"})
@@ -15,7 +15,6 @@ _RESERVED_COLUMNS = frozenset({HPX_COLUMN})
 _SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 """Columns that every PostgreSQL table has (manual, section 5.6); spelt so and not otherwise."""
 
-Place = tuple[str | int, ...]
 Problem = tuple[Place, str]
 
 
@@ -29,12 +28,6 @@ def find_problems(description: DescriptionPart) -> Iterator[Problem]:
         place = ("tables", index)
         for inner, message in _table_problems(table):
             yield (*place, *inner), message
-        if len(description.tables) > 1 and not table.input.files and len({*_inputs(description)}) > 1:
-            yield (*place, "input"), "input: files: is needed here, as the tables of this description have different ones"
-
-
-def _inputs(description: DescriptionPart) -> Iterator[tuple[str, ...]]:
-    return (tuple(table.input.files) for table in description.tables)
 
 
 def _table_problems(table: TablePart) -> Iterator[Problem]:
@@ -73,7 +66,7 @@ def _position_problems(table: TablePart, columns: dict[str, ColumnPart]) -> Iter
 
 
 def _column_problems(column: ColumnPart) -> Iterator[str]:
-    textual = column.datatype in ("char", "string", "text", "unicode", "unicodeChar")
+    textual = column.datatype in STRINGS
     if column.xtype == "timestamp" and not textual:
         yield "xtype timestamp goes with datatype char"
     if column.derive is not None:
@@ -93,24 +86,16 @@ def _repeated(names: list[str], place: Place) -> Iterator[Problem]:
         seen[name.lower()] = name
 
 
-def find_warnings(schema: Schema, inputs: dict[str, TableInput], unitless: dict[str, list[str]]) -> Iterator[str]:
-    """What is missing, or could be better, as sentences; nothing is invented in its place.
-
-    `unitless` names the columns of each table that were said nothing about a unit.
-    """
-    resource = schema.tables[0].resource
-    if resource is not None:
-        yield from _resource_warnings(resource)
-    for table in schema.tables:
-        yield from _table_warnings(table, unitless[table.name])
-        derived = {name for name, source in inputs[table.name].sources.items() if isinstance(source, Rank)}
-        if table.primary_key is None:
-            yield f"{table.name}: no primaryKey: rows cannot be told apart by an identifier"
-        elif derived & {table.primary_key}:
-            yield f"{table.name}: rows cannot be appended, as {table.primary_key} is the rank among all of them"
+def find_warnings(description: DescriptionPart) -> Iterator[str]:
+    """What is missing, or could be better, as sentences; nothing is invented in its place."""
+    if not description.description:
+        yield f"{description.name}: no description"
+    yield from _resource_warnings(description.resource)
+    for table in description.tables:
+        yield from _table_warnings(table)
 
 
-def _resource_warnings(resource: Resource) -> Iterator[str]:
+def _resource_warnings(resource: ResourcePart) -> Iterator[str]:
     wanted = {
         "title": resource.title,
         "creators": resource.creators,
@@ -120,30 +105,27 @@ def _resource_warnings(resource: Resource) -> Iterator[str]:
     }
     missing = [key for key, value in wanted.items() if not value]
     if missing:
-        yield f"resource: no {_listed(missing)}"
+        yield f"resource: no {', '.join(missing)}"
 
 
-def _table_warnings(table: Table, unitless: list[str]) -> Iterator[str]:
+def _table_warnings(table: TablePart) -> Iterator[str]:
     if not table.description:
         yield f"{table.name}: no description"
+    if not table.primary_key:
+        yield f"{table.name}: no primaryKey: no column identifies a row"
     missing = {
         "description": [column.name for column in table.columns if not column.description],
         "ivoa:ucd": [column.name for column in table.columns if column.ucd is None],
-        'ivoa:unit ("" if there is none)': unitless,
+        'ivoa:unit (say "" if there is none)': [column.name for column in table.columns if _lacks_unit(column)],
     }
     for key, names in missing.items():
         if names:
-            yield f"{table.name}: no {key} of {_listed(names)}"
+            yield f"{table.name}: no {key}: {', '.join(names)}"
     for column in table.columns:
-        reason = unit_warning(column.unit) if column.unit else None
-        if reason:
-            yield f"{table.name}: {column.name}: {reason}"
+        if column.unit and (reason := unit_warning(column.unit)):
+            yield f"{table.name}, {column.name}: {reason}"
 
 
-def needs_unit(column: Column) -> bool:
-    """Whether a unit, or that there is none, should be said of the column."""
-    return not column.is_string and column.datatype != "boolean"
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
+def _lacks_unit(column: ColumnPart) -> bool:
+    numeric = column.datatype not in (*STRINGS, "boolean", "timestamp", "binary")
+    return numeric and column.unit is None

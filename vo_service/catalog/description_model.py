@@ -1,8 +1,8 @@
 """The YAML table description, key by key: what may stand where, in the shape of Rubin's Felis.
 
 One class per kind of mapping. Keys with a prefix (`ivoa:unit`, `tap:principal`) are Felis's; `resource`, `position`,
-`epoch`, `input`, `reject`, and a column's `source` and `derive` are ours. Checks that need one key only, or keys side by
-side, are made here; those across a table in `description_checks`.
+`epoch`, `input`, `reject`, and a column's `source` and `derive` are ours. Checks within one mapping are made here,
+those across a table in `description_checks`.
 """
 
 from __future__ import annotations
@@ -73,6 +73,9 @@ Unit = Annotated[str, AfterValidator(check_unit)]
 Ucd = Annotated[str, AfterValidator(check_ucd)]
 Character = Annotated[str, _matching(r"[\x09\x20-\x7e]", "a comma")]
 ArraySize = Annotated[str, _matching(r"(\d+x)*(\d+\*?|\*)", "16, 16* or *")]
+
+STRINGS = ("char", "string", "text", "unicode", "unicodeChar")
+"""Datatypes of text."""
 
 
 class Part(BaseModel):
@@ -147,6 +150,7 @@ class ColumnPart(Part):
         "boolean", "byte", "unsignedByte", "short", "int", "long", "float", "double",
         "char", "string", "text", "unicode", "unicodeChar", "timestamp", "binary",
     ]  # fmt: skip
+    """VOTable's or Felis's word."""
     length: PositiveInt | None = None
     arraysize: ArraySize | None = Field(None, alias="votable:arraysize")
     description: str | None = None
@@ -252,5 +256,5 @@ class DescriptionPart(Part):
 
 def known_keys() -> frozenset[str]:
     """Every key that may stand somewhere in a description."""
-    parts = [Part, *Part.__subclasses__()]
+    parts: list[type[Part]] = Part.__subclasses__()
     return frozenset(field.alias or name for part in parts for name, field in part.model_fields.items())

@@ -18,7 +18,7 @@ from vo_service.errors import ConfigurationError
 TODO = "TODO"
 """What `vo-service describe` writes where a person has to fill something in."""
 
-Value: TypeAlias = "str | None | list[Value] | dict[str, Value]"
+Value: TypeAlias = "str | list[Value] | dict[str, Value] | None"
 Place: TypeAlias = tuple[str | int, ...]
 
 
@@ -29,6 +29,18 @@ class Tree:
     value: Value
     lines: dict[Place, int]
     """Line of each value, from 1."""
+
+    def at(self, place: Place) -> Value:
+        """The value at this place; None if there is none."""
+        value = self.value
+        for key in place:
+            if isinstance(value, dict) and isinstance(key, str):
+                value = value.get(key)
+            elif isinstance(value, list) and isinstance(key, int):
+                value = value[key]
+            else:
+                return None
+        return value
 
     def line(self, place: Place) -> int:
         """The line of the value at this place, or of the nearest one that contains it."""
@@ -59,7 +71,8 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="aliases (*) are not supported", problem_mark=self.peek_event().start_mark)
+            mark = self.get_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem="aliases (*) are not supported", problem_mark=mark)
         return super().compose_node(parent, index)
 
 
@@ -72,7 +85,11 @@ def _value(node: yaml.Node | None, place: Place, lines: dict[Place, int]) -> Val
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*place, index), lines) for index, item in enumerate(node.value)]
     text: str = node.value
-    nothing = node.style is None and (text in ("", "~", "null") or text.startswith(TODO))
+    nothing = (
+        isinstance(node, yaml.ScalarNode)
+        and node.style is None
+        and (text in ("", "~", "null") or text.startswith(TODO))
+    )
     return None if nothing else text
 
 

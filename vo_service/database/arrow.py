@@ -86,6 +86,9 @@ def _types(column: Column) -> tuple[pa.DataType, str]:
 
 
 def _array(values: Sequence[object], field: pa.Field) -> pa.Array:
+    if pa.types.is_integer(field.type):
+        # Asked for integers at once, Arrow cuts off the fractions of others without a word.
+        return _cast(pa.array(values), field)
     try:
         return pa.array(values, field.type)
     except pa.ArrowTypeError:

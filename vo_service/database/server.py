@@ -48,6 +48,9 @@ LOG_FILES = 10
 _LONGEST_SOCKET = 103
 _SOCKET = ".s.PGSQL.5432"
 
+# What PostgreSQL says when processes of a former server of the same directory still run.
+_REMNANTS = ("shared memory block", "lock file")
+
 log = logging.getLogger(__name__)
 
 
@@ -158,7 +161,6 @@ class Server:
 
     def _start(self) -> None:
         log.info("Starting the embedded PostgreSQL in %s", self.home)
-        self._forget_dead_server()
         self._make_private(self.socket_directory)
         self._make_private(self._logs)
         for old in sorted(self._logs.glob("server-*.log"))[:-LOG_FILES]:
@@ -168,13 +170,14 @@ class Server:
         configuration.chmod(0o644)
         give_up = time.monotonic() + REMNANT_TIMEOUT
         while (problem := self._try_to_start(configuration)) is not None:
-            if "shared memory block" not in problem or time.monotonic() > give_up:
+            if not any(words in problem for words in _REMNANTS) or time.monotonic() > give_up:
                 raise UnavailableError(f"The embedded PostgreSQL in {self.home} does not start: {problem}")
             log.info("Processes of a server that was killed still run in %s; waiting for their end", self.home)
             time.sleep(1)
 
     def _try_to_start(self, configuration: Path) -> str | None:
         """Start the server and wait until it is ready; gives the reason if it ends instead."""
+        self._forget_dead_server()
         first_words = self._logs / "start.log"
         first_words.unlink(missing_ok=True)
         problem = self._run(

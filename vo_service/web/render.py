@@ -70,6 +70,11 @@ def column_type(column: Column) -> str:
     return column.datatype if column.arraysize is None else f"{column.datatype}({column.arraysize})"
 
 
+def python_literal(text: str) -> str:
+    """The text as a string of Python in double quotes: JSON's strings are Python's, too."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 def _style_version() -> str:
     """Changes when the style sheet does, so that browsers may keep it for long."""
     return hashlib.sha256((STATIC / "style.css").read_bytes()).hexdigest()[:12]
@@ -86,8 +91,7 @@ def _make_environment() -> Environment:
     environment.filters |= {
         "column_type": column_type,
         "doi_url": doi_url,
-        # JSON's strings are Python's too.
-        "literal": lambda text: json.dumps(text, ensure_ascii=False),
+        "literal": python_literal,
         "orcid_url": orcid_url,
         "paragraphs": paragraphs,
         "path_segment": path_segment,

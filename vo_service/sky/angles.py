@@ -1,0 +1,42 @@
+"""Angles on the sphere, in degrees."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+
+def separation(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike) -> Floats:
+    """Angular separation of positions.
+
+    Accurate at all distances, the poles and antipodes included (Vincenty's formula for a sphere [1]_).
+
+    Parameters
+    ----------
+    ra1, dec1, ra2, dec2
+        Longitudes and latitudes [deg] of one frame; they broadcast. Declinations lie in [-90, 90].
+
+    Returns
+    -------
+    Separations [deg] in [0, 180].
+
+    References
+    ----------
+    .. [1] https://en.wikipedia.org/wiki/Great-circle_distance
+    """
+    lon = np.radians(np.asarray(ra2, float) - np.asarray(ra1, float))
+    lat1, lat2 = np.radians(dec1), np.radians(dec2)
+    across = np.cos(lat2) * np.sin(lon)
+    along = np.cos(lat1) * np.sin(lat2) - np.sin(lat1) * np.cos(lat2) * np.cos(lon)
+    dot = np.sin(lat1) * np.sin(lat2) + np.cos(lat1) * np.cos(lat2) * np.cos(lon)
+    result: Floats = np.degrees(np.arctan2(np.hypot(across, along), dot))
+    return result
+
+
+def haversine(angle: float) -> float:
+    """`sin(angle / 2) ** 2` of an angle [deg]: grows with the angle on [0, 180], and is exact near 0."""
+    return math.sin(math.radians(angle) / 2) ** 2

@@ -1,0 +1,77 @@
+"""Spatial predicates in SQL: ranges of the HEALPix index, and an exact test where a range alone does not tell.
+
+Column expressions come quoted from the caller; numbers are written so that they read back the same. A position is in a
+cone if its separation from the centre is at most the radius, computed in double precision.
+"""
+
+from __future__ import annotations
+
+import math
+
+from vo_service.sky.angles import haversine
+from vo_service.sky.cover import SPLIT_RADIUS, Ranges, cone_cover
+
+
+def within_cone(hpx: str, ra: str, dec: str, centre_ra: float, centre_dec: float, radius: float) -> str:
+    """The condition that a row's position lies in a cone, by its index.
+
+    Parameters
+    ----------
+    hpx, ra, dec
+        Expressions of the row's index and position [deg, ICRS].
+    centre_ra, centre_dec, radius
+        The cone [deg, ICRS]; radius in [0, 180].
+    """
+    if radius >= 180:
+        return "TRUE"
+    cover = cone_cover(centre_ra, centre_dec, radius)
+    exact = exact_within_cone(ra, dec, literal(centre_ra), literal(centre_dec), radius)
+    boundary = f"({in_ranges(hpx, cover.boundary)} AND {exact})"
+    return f"({in_ranges(hpx, cover.inner)} OR {boundary})" if len(cover.inner) else boundary
+
+
+def in_ranges(hpx: str, ranges: Ranges) -> str:
+    """The condition that an index lies in one of the ranges: an OR list, which the planner estimates rightly."""
+    conditions = [
+        f"{hpx} = {first}" if last == first + 1 else f"{hpx} BETWEEN {first} AND {last - 1}" for first, last in ranges
+    ]
+    return f"({' OR '.join(conditions)})" if conditions else "FALSE"
+
+
+def exact_within_cone(ra: str, dec: str, centre_ra: str, centre_dec: str, radius: float) -> str:
+    """The condition that a position lies within a fixed radius [deg] of a centre, both as expressions [deg].
+
+    By haversines up to some degrees, where the cosine has no digits left; by cosines, which are cheaper, above.
+    """
+    if radius < SPLIT_RADIUS or radius > 180 - SPLIT_RADIUS:
+        return f"{_haversine_of(ra, dec, centre_ra, centre_dec)} <= {literal(haversine(radius))}"
+    cosine = (
+        f"sin(radians({dec})) * sin(radians({centre_dec}))"
+        f" + cos(radians({dec})) * cos(radians({centre_dec})) * cos(radians({ra} - {centre_ra}))"
+    )
+    return f"{cosine} >= {literal(math.cos(math.radians(radius)))}"
+
+
+def separation_sql(ra1: str, dec1: str, ra2: str, dec2: str) -> str:
+    """The separation [deg] of two positions [deg]; accurate at all distances, and defined for all of them.
+
+    As `vo_service.sky.angles.separation` computes it.
+    """
+    lon = f"radians({ra2} - {ra1})"
+    lat1, lat2 = f"radians({dec1})", f"radians({dec2})"
+    across = f"cos({lat2}) * sin({lon})"
+    along = f"cos({lat1}) * sin({lat2}) - sin({lat1}) * cos({lat2}) * cos({lon})"
+    dot = f"sin({lat1}) * sin({lat2}) + cos({lat1}) * cos({lat2}) * cos({lon})"
+    return f"degrees(atan2(sqrt(power({across}, 2) + power({along}, 2)), {dot}))"
+
+
+def literal(number: float) -> str:
+    """A finite number as a literal of type double precision that reads back the same."""
+    return f"'{float(number)!r}'::float8"
+
+
+def _haversine_of(ra1: str, dec1: str, ra2: str, dec2: str) -> str:
+    return (
+        f"power(sin(radians({dec1} - {dec2}) / 2), 2)"
+        f" + cos(radians({dec1})) * cos(radians({dec2})) * power(sin(radians({ra1} - {ra2}) / 2), 2)"
+    )
