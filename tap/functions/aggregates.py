@@ -11,6 +11,7 @@ from vo_service.catalog.model import Column
 
 _NUMBER = (Parameter("x", "NUMERIC"),)
 _ANY = (Parameter("x", "ANY"),)
+_ORDERED = (Parameter("x", "ORDERED"),)
 
 _INTEGERS = frozenset({"unsignedByte", "short", "int", "long"})
 
@@ -86,8 +87,8 @@ AGGREGATES: Final = (
     ),
     Function(
         "MAX",
-        _ANY,
-        "ANY",
+        _ORDERED,
+        "ORDERED",
         "The largest x.",
         "max({distinct}{0})",
         _extreme("stat.max", "Largest value"),
@@ -95,8 +96,8 @@ AGGREGATES: Final = (
     ),
     Function(
         "MIN",
-        _ANY,
-        "ANY",
+        _ORDERED,
+        "ORDERED",
         "The smallest x.",
         "min({distinct}{0})",
         _extreme("stat.min", "Smallest value"),

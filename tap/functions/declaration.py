@@ -27,7 +27,11 @@ ResultRule = Callable[[Sequence[Column]], Column]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of a function: its name, and one of `ADQL_TYPES`, or ANY, or NUMERIC."""
+    """A parameter of a function: its name and type.
+
+    The type is one of `ADQL_TYPES`, or NUMERIC (any number), ORDERED (what can be put in order) or ANY. Where it is a
+    type of numbers, any number is taken.
+    """
 
     name: str
     type: str

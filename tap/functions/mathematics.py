@@ -23,7 +23,7 @@ def _function(
 
 
 def _decimal(argument: str) -> str:
-    """The decimal number that a user sees: by way of its text, as PostgreSQL's own cast keeps only 15 digits (6 of a real)."""
+    """The decimal number that a user sees: by its text, as PostgreSQL's own cast keeps 15 digits (of a real, 6)."""
     return f"CAST(CAST({argument} AS text) AS numeric)"
 
 
@@ -62,7 +62,9 @@ MATHEMATICS: Final = (
         "The smallest integer that is not less than x.",
         same_quantity(_DOUBLE),
     ),
-    _function("DEGREES", [_X], "degrees({0})", "The angle x, given in radians, in degrees.", fixed(_DOUBLE, unit="deg")),
+    _function(
+        "DEGREES", [_X], "degrees({0})", "The angle x, given in radians, in degrees.", fixed(_DOUBLE, unit="deg")
+    ),
     _function("EXP", [_X], "exp({0})", "Euler's number raised to the power of x."),
     _function(
         "FLOOR",
@@ -83,7 +85,9 @@ MATHEMATICS: Final = (
     ),
     _function("PI", [], "pi()", "The number pi."),
     _function("POWER", [_X, _Y], "power({0}, {1})", "x raised to the power of y."),
-    _function("RADIANS", [_X], "radians({0})", "The angle x, given in degrees, in radians.", fixed(_DOUBLE, unit="rad")),
+    _function(
+        "RADIANS", [_X], "radians({0})", "The angle x, given in degrees, in radians.", fixed(_DOUBLE, unit="rad")
+    ),
     Function(
         "RAND",
         (Parameter("x", _DOUBLE, optional=True),),

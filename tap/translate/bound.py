@@ -12,16 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from tap.functions.declaration import Function
 from vo_service.catalog.model import Column, Table
+
+
+class Node:
+    """What the tree consists of."""
+
+    __slots__ = ()
+
 
 # Expressions ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Node):
     """A column of an entry of FROM. Two references are equal if they mean the same column of the same entry."""
 
     entry: str
@@ -32,7 +39,7 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(Node):
     """A number, a text, a truth value, or NULL."""
 
     value: float | str | bool | None
@@ -40,13 +47,13 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True)
-class Negation:
+class Negation(Node):
     operand: Expression
     column: Column
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Node):
     """`first (operator operand)...`, from left to right: all of `+ -`, all of `* /`, or all of `||`."""
 
     first: Expression
@@ -55,7 +62,7 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Call(Node):
     """A call of a function; `distinct` is for set functions only."""
 
     function: Function
@@ -66,7 +73,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Conversion:
+class Conversion(Node):
     """CAST: the value as the type of `column`."""
 
     operand: Expression
@@ -74,7 +81,7 @@ class Conversion:
 
 
 @dataclass(frozen=True, slots=True)
-class FirstNotNull:
+class FirstNotNull(Node):
     """COALESCE, and the column that a FULL JOIN with USING or NATURAL makes of two."""
 
     operands: tuple[Expression, ...]
@@ -82,7 +89,7 @@ class FirstNotNull:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class Point(Node):
     """A position: ICRS right ascension and declination in degrees."""
 
     ra: Expression
@@ -91,7 +98,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Circle:
+class Circle(Node):
     """A circle around a position; the radius in degrees."""
 
     centre: Point
@@ -100,7 +107,7 @@ class Circle:
 
 
 @dataclass(frozen=True, slots=True)
-class Contains:
+class Contains(Node):
     """1 if the circle contains the point, or has it on its edge, else 0."""
 
     point: Point
@@ -109,7 +116,7 @@ class Contains:
 
 
 @dataclass(frozen=True, slots=True)
-class Distance:
+class Distance(Node):
     """The angle between two positions, in degrees."""
 
     first: Point
@@ -137,7 +144,7 @@ LikeOperator: TypeAlias = Literal["LIKE", "ILIKE"]
 
 
 @dataclass(frozen=True, slots=True)
-class Junction:
+class Junction(Node):
     """Conditions joined by AND or OR."""
 
     operator: Literal["AND", "OR"]
@@ -145,38 +152,38 @@ class Junction:
 
 
 @dataclass(frozen=True, slots=True)
-class Not:
+class Not(Node):
     condition: Condition
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Node):
     operator: str
     left: Expression
     right: Expression
 
 
 @dataclass(frozen=True, slots=True)
-class Between:
+class Between(Node):
     value: Expression
     low: Expression
     high: Expression
 
 
 @dataclass(frozen=True, slots=True)
-class InValues:
+class InValues(Node):
     value: Expression
     values: tuple[Expression, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class InQuery:
+class InQuery(Node):
     value: Expression
     query: Query
 
 
 @dataclass(frozen=True, slots=True)
-class Like:
+class Like(Node):
     """LIKE or ILIKE."""
 
     operator: LikeOperator
@@ -185,40 +192,41 @@ class Like:
 
 
 @dataclass(frozen=True, slots=True)
-class IsNull:
+class IsNull(Node):
     value: Expression
 
 
 @dataclass(frozen=True, slots=True)
-class Exists:
+class Exists(Node):
     query: Query
 
 
 @dataclass(frozen=True, slots=True)
-class WithinCone:
-    """The position lies in or on a cone that is known; `hpx` is the HEALPix index of the position, where there is one."""
+class WithinCone(Node):
+    """The position lies within a fixed angle of the centre, or at it.
+
+    `hpx` is the HEALPix index of the position, where it has one and the centre is constant.
+    """
 
     position: Point
-    centre: tuple[float, float]
+    centre: Point
     radius: float
-    hpx: Reference
+    hpx: Reference | None
 
 
-Condition: TypeAlias = (
-    Junction | Not | Comparison | Between | InValues | InQuery | Like | IsNull | Exists | WithinCone
-)
+Condition: TypeAlias = Junction | Not | Comparison | Between | InValues | InQuery | Like | IsNull | Exists | WithinCone
 
 # Entries of FROM ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class TableEntry:
+class TableEntry(Node):
     alias: str
     table: Table
 
 
 @dataclass(frozen=True, slots=True)
-class QueryEntry:
+class QueryEntry(Node):
     """A derived table."""
 
     alias: str
@@ -226,7 +234,7 @@ class QueryEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class NamedQueryEntry:
+class NamedQueryEntry(Node):
     """A reference to a query of WITH."""
 
     alias: str
@@ -234,7 +242,7 @@ class NamedQueryEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
+class Join(Node):
     """`condition` is None where rows are combined without one."""
 
     kind: Literal["INNER", "LEFT", "RIGHT", "FULL"]
@@ -249,7 +257,7 @@ Entry: TypeAlias = TableEntry | QueryEntry | NamedQueryEntry | Join
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class Output(Node):
     """A column of a query's result. In SQL it is `c1`, `c2`, ... by its place."""
 
     expression: Expression
@@ -258,7 +266,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Ordering:
+class Ordering(Node):
     """`by` is an expression, or the place of an output, from 0."""
 
     by: Expression | int
@@ -266,7 +274,7 @@ class Ordering:
 
 
 @dataclass(frozen=True, slots=True)
-class Select:
+class Select(Node):
     """One SELECT; of an empty `group_by`, `grouped` tells whether all rows are one group."""
 
     outputs: tuple[Output, ...]
@@ -279,7 +287,7 @@ class Select:
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class Carried(Node):
     """A HEALPix index that a derived table hands on beside its outputs, as `h1`, `h2`, ...; it is never published.
 
     `ra` and `dec` are the places of the outputs that are its position.
@@ -291,7 +299,7 @@ class Carried:
 
 
 @dataclass(frozen=True, slots=True)
-class SetOperation:
+class SetOperation(Node):
     """`first (operator [ALL] query)...`, from left to right."""
 
     first: Query
@@ -299,7 +307,7 @@ class SetOperation:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class Query(Node):
     """A query expression: a SELECT or a set operation, and what is done with its rows afterwards."""
 
     body: Select | SetOperation
@@ -311,17 +319,25 @@ class Query:
     """The queries of WITH, in order."""
 
 
-def parts(node: Any) -> Iterator[Any]:
+def output_name(place: int) -> str:
+    """The name in SQL of the output at a place, counted from 0."""
+    return f"c{place + 1}"
+
+
+def carried_name(place: int) -> str:
+    """The name in SQL of the carried index at a place, counted from 0."""
+    return f"h{place + 1}"
+
+
+def parts(node: Node) -> Iterator[Node]:
     """The nodes directly below a node."""
     for name in getattr(node, "__slots__", ()):
-        value = getattr(node, name)
-        if isinstance(value, tuple):
-            for item in value:
-                # Steps of chains are pairs or triples that begin with an operator.
-                yield from (part for part in item if _is_node(part)) if isinstance(item, tuple) else (item,)
-        elif _is_node(value):
-            yield value
+        yield from _nodes(getattr(node, name))
 
 
-def _is_node(value: Any) -> bool:
-    return type(value).__module__ == __name__
+def _nodes(value: object) -> Iterator[Node]:
+    if isinstance(value, Node):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _nodes(item)

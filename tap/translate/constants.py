@@ -11,8 +11,8 @@ def value_of(expression: Expression) -> float | None:
         case Constant(value=int() | float() as value) if not isinstance(value, bool):
             return value
         case Negation():
-            value = value_of(expression.operand)
-            return None if value is None else -value
+            operand = value_of(expression.operand)
+            return None if operand is None else -operand
         case Operation():
             return _chain(expression)
         case _:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from tap.adql import tree
 from tap.functions.aggregates import COUNT_ROWS
@@ -11,7 +12,7 @@ from tap.functions.registry import FUNCTIONS, function_named
 from tap.translate import bound, shapes, types
 from tap.translate.bound import Condition, Expression, Query
 from tap.translate.names import Scope
-from tap.translate.refusal import Refused, did_you_mean, not_supported
+from tap.translate.refusal import RefusedError, did_you_mean, not_supported
 
 ResolveQuery = Callable[[tree.QueryExpression, Scope], Query]
 """Resolves a subquery within a scope."""
@@ -26,50 +27,58 @@ class Expressions:
 
     # Values
 
-    def value(self, node: tree.Value) -> Expression:  # noqa: C901, PLR0912: one case per construct
+    def value(self, node: tree.Value) -> Expression:
         """The bound expression of a value expression."""
-        match node:
-            case tree.ColumnReference():
-                return self._scope.column(node.parts, node.at)
-            case tree.Number():
-                return types.number(node.text, node.exact, node.at)
-            case tree.String():
-                return types.string(node.value, node.at)
-            case tree.Null():
-                return types.null()
-            case tree.Signed():
-                return self._signed(node)
-            case tree.Arithmetic():
-                steps = [(operator, self.value(operand), operand.at) for operator, operand in node.steps]
-                return types.arithmetic(self.value(node.first), steps, node.first.at)
-            case tree.Concatenation():
-                return types.concatenation(self._values(node.operands), [operand.at for operand in node.operands])
-            case tree.SetFunction():
-                return self._set_function(node)
-            case tree.NumericFunction() | tree.StringFunction() | tree.UserFunction():
-                return self._call(_declared(node.name, node.at), node.arguments, node.at)
-            case tree.Coalesce():
-                return self._coalesce(node)
-            case tree.Cast():
-                operand = self.value(node.operand)
-                return bound.Conversion(operand, types.cast_target(operand, node.type, node.length, node.at))
-            case tree.Point():
-                shapes.check_frame(node.coordsys)
-                a, b = node.coordinate1, node.coordinate2
-                return shapes.point(self.value(a), self.value(b), a.at, b.at)
-            case tree.Circle():
-                shapes.check_frame(node.coordsys)
-                return shapes.circle(self.value(node.centre), self.value(node.radius), node.centre.at, node.radius.at)
-            case tree.GeometryPredicate() if node.name == "CONTAINS":
-                return shapes.contains(*self._values((node.first, node.second)), node.first.at, node.second.at)
-            case tree.Distance():
-                return shapes.distance(*self._values((node.first, node.second)), node.first.at, node.second.at)
-            case tree.GeometryPredicate() | tree.GeometryProperty():
-                raise not_supported(node.name, node.at)
-            case tree.Box() | tree.Polygon() | tree.Region() | tree.Centroid() | tree.CoordSys():
-                raise not_supported(type(node).__name__.upper(), node.at)
-            case tree.InUnit():
-                raise not_supported("IN_UNIT", node.at)
+        return _VALUES[type(node)](self, node)
+
+    def _column(self, node: tree.ColumnReference) -> Expression:
+        return self._scope.column(node.parts, node.at)
+
+    def _number(self, node: tree.Number) -> Expression:
+        return types.number(node.text, node.exact, node.at)
+
+    def _string(self, node: tree.String) -> Expression:
+        return types.string(node.value, node.at)
+
+    def _null(self, _: tree.Null) -> Expression:
+        return types.null()
+
+    def _arithmetic(self, node: tree.Arithmetic) -> Expression:
+        steps = [(word, self.value(operand), operand.at) for word, operand in node.steps]
+        return types.arithmetic(self.value(node.first), node.first.at, steps)
+
+    def _concatenation(self, node: tree.Concatenation) -> Expression:
+        return types.concatenation(self._values(node.operands), [operand.at for operand in node.operands])
+
+    def _call(self, node: tree.NumericFunction | tree.StringFunction | tree.UserFunction) -> Expression:
+        places = [argument.at for argument in node.arguments]
+        return types.call(_declared(node.name, node.at), self._values(node.arguments), places, node.at)
+
+    def _cast(self, node: tree.Cast) -> Expression:
+        return types.cast(self.value(node.operand), node.type, node.length, node.at)
+
+    def _point(self, node: tree.Point) -> Expression:
+        shapes.check_frame(node.coordsys)
+        a, b = node.coordinate1, node.coordinate2
+        return shapes.point(self.value(a), self.value(b), a.at, b.at)
+
+    def _circle(self, node: tree.Circle) -> Expression:
+        shapes.check_frame(node.coordsys)
+        return shapes.circle(self.value(node.centre), self.value(node.radius), node.centre.at, node.radius.at)
+
+    def _predicate(self, node: tree.GeometryPredicate) -> Expression:
+        if node.name != "CONTAINS":
+            raise not_supported(node.name, node.at)
+        return shapes.contains(self.value(node.first), self.value(node.second), node.first.at, node.second.at)
+
+    def _distance(self, node: tree.Distance) -> Expression:
+        return shapes.distance(self.value(node.first), self.value(node.second), node.first.at, node.second.at)
+
+    def _geometry_property(self, node: tree.GeometryProperty) -> Expression:
+        raise not_supported(node.name, node.at)
+
+    def _not_yet(self, node: tree.Value) -> Expression:
+        raise not_supported(_WORDS[type(node)], node.at)
 
     def _values(self, nodes: Sequence[tree.Value]) -> list[Expression]:
         return [self.value(node) for node in nodes]
@@ -78,8 +87,7 @@ class Expressions:
         operand = self.value(node.operand)
         if node.sign == "-":
             return types.negation(operand, node.operand.at)
-        types.expect_number(operand, "+", node.operand.at)
-        return operand
+        return types.as_number(operand, "+", node.operand.at)
 
     def _set_function(self, node: tree.SetFunction) -> Expression:
         if node.argument is None:
@@ -88,9 +96,6 @@ class Expressions:
         return types.call(
             _declared(node.name, node.at), (argument,), (node.argument.at,), node.at, distinct=node.distinct
         )
-
-    def _call(self, function: Function, arguments: Sequence[tree.Value], at: int) -> Expression:
-        return types.call(function, self._values(arguments), [argument.at for argument in arguments], at)
 
     def _coalesce(self, node: tree.Coalesce) -> Expression:
         operands = types.comparable(self._values(node.arguments), node.at, "mixed")
@@ -102,46 +107,101 @@ class Expressions:
 
     def condition(self, node: tree.Condition) -> Condition:
         """The bound condition of a search condition."""
-        match node:
-            case tree.Comparison():
-                left, right = types.comparable(self._values((node.left, node.right)), node.at)
-                return bound.Comparison(node.operator, left, right)
-            case tree.And():
-                return bound.Junction("AND", tuple(self.condition(part) for part in node.conditions))
-            case tree.Or():
-                return bound.Junction("OR", tuple(self.condition(part) for part in node.conditions))
-            case tree.Not():
-                return bound.Not(self.condition(node.condition))
-            case tree.Between():
-                operands = types.comparable(self._values((node.value, node.low, node.high)), node.at)
-                return _maybe_not(bound.Between(*operands), node.negated)
-            case tree.InList():
-                value, *items = types.comparable(self._values((node.value, *node.items)), node.at)
-                return _maybe_not(bound.InValues(value, tuple(items)), node.negated)
-            case tree.InQuery():
-                return _maybe_not(self._in_query(node), node.negated)
-            case tree.Like():
-                return _maybe_not(self._like(node), node.negated)
-            case tree.IsNull():
-                return _maybe_not(bound.IsNull(self.value(node.value)), node.negated)
-            case tree.Exists():
-                return bound.Exists(self._resolve_query(node.query, self._scope))
+        return _CONDITIONS[type(node)](self, node)
+
+    def _comparison(self, node: tree.Comparison) -> Condition:
+        left, right = types.comparable((self.value(node.left), self.value(node.right)), node.at)
+        return bound.Comparison(node.operator, left, right)
+
+    def _and(self, node: tree.And) -> Condition:
+        return bound.Junction("AND", tuple(self.condition(part) for part in node.conditions))
+
+    def _or(self, node: tree.Or) -> Condition:
+        return bound.Junction("OR", tuple(self.condition(part) for part in node.conditions))
+
+    def _not(self, node: tree.Not) -> Condition:
+        return bound.Not(self.condition(node.condition))
+
+    def _between(self, node: tree.Between) -> Condition:
+        operands = types.comparable(self._values((node.value, node.low, node.high)), node.at)
+        return _maybe_not(bound.Between(*operands), node.negated)
+
+    def _in_list(self, node: tree.InList) -> Condition:
+        value, *items = types.comparable(self._values((node.value, *node.items)), node.at)
+        return _maybe_not(bound.InValues(value, tuple(items)), node.negated)
+
+    def _is_null(self, node: tree.IsNull) -> Condition:
+        return _maybe_not(bound.IsNull(self.value(node.value)), node.negated)
+
+    def _exists(self, node: tree.Exists) -> Condition:
+        return bound.Exists(self._resolve_query(node.query, self._scope))
 
     def _in_query(self, node: tree.InQuery) -> Condition:
         query = self._resolve_query(node.query, self._scope)
         if len(query.columns) != 1:
-            raise Refused(f"The subquery of IN must have one column; it has {len(query.columns)}", node.query.at)
+            raise RefusedError(f"The subquery of IN must have one column; it has {len(query.columns)}", node.query.at)
         result = bound.Reference("", "", query.columns[0], node.query.at)
         value, _ = types.comparable((self.value(node.value), result), node.at)
-        return bound.InQuery(value, query)
+        return _maybe_not(bound.InQuery(value, query), node.negated)
 
     def _like(self, node: tree.Like) -> Condition:
         operator: bound.LikeOperator = "ILIKE" if node.ignore_case else "LIKE"
         value, pattern = self.value(node.value), self.value(node.pattern)
         for operand, at in ((value, node.value.at), (pattern, node.pattern.at)):
             if types.kind_of(operand) not in ("string", "null"):
-                raise Refused(f"{operator} compares strings; this is no string", at)
-        return bound.Like(operator, value, pattern)
+                raise RefusedError(f"{operator} compares strings; this is no string", at)
+        return _maybe_not(bound.Like(operator, value, pattern), node.negated)
+
+
+_VALUES: Final[dict[type, Callable[[Expressions, Any], Expression]]] = {
+    tree.ColumnReference: Expressions._column,
+    tree.Number: Expressions._number,
+    tree.String: Expressions._string,
+    tree.Null: Expressions._null,
+    tree.Signed: Expressions._signed,
+    tree.Arithmetic: Expressions._arithmetic,
+    tree.Concatenation: Expressions._concatenation,
+    tree.SetFunction: Expressions._set_function,
+    tree.NumericFunction: Expressions._call,
+    tree.StringFunction: Expressions._call,
+    tree.UserFunction: Expressions._call,
+    tree.Coalesce: Expressions._coalesce,
+    tree.Cast: Expressions._cast,
+    tree.Point: Expressions._point,
+    tree.Circle: Expressions._circle,
+    tree.GeometryPredicate: Expressions._predicate,
+    tree.Distance: Expressions._distance,
+    tree.GeometryProperty: Expressions._geometry_property,
+    tree.InUnit: Expressions._not_yet,
+    tree.Box: Expressions._not_yet,
+    tree.Polygon: Expressions._not_yet,
+    tree.Region: Expressions._not_yet,
+    tree.Centroid: Expressions._not_yet,
+    tree.CoordSys: Expressions._not_yet,
+}
+
+_CONDITIONS: Final[dict[type, Callable[[Expressions, Any], Condition]]] = {
+    tree.Comparison: Expressions._comparison,
+    tree.And: Expressions._and,
+    tree.Or: Expressions._or,
+    tree.Not: Expressions._not,
+    tree.Between: Expressions._between,
+    tree.InList: Expressions._in_list,
+    tree.InQuery: Expressions._in_query,
+    tree.Like: Expressions._like,
+    tree.IsNull: Expressions._is_null,
+    tree.Exists: Expressions._exists,
+}
+
+_WORDS: Final = {
+    tree.InUnit: "IN_UNIT",
+    tree.Box: "BOX",
+    tree.Polygon: "POLYGON",
+    tree.Region: "REGION",
+    tree.Centroid: "CENTROID",
+    tree.CoordSys: "COORDSYS",
+}
+"""What is not there yet, as it is written."""
 
 
 def _maybe_not(condition: Condition, negated: bool) -> Condition:
@@ -151,7 +211,7 @@ def _maybe_not(condition: Condition, negated: bool) -> Condition:
 def _declared(name: str, at: int) -> Function:
     function = function_named(name)
     if function is None:
-        raise Refused(
+        raise RefusedError(
             f"Unknown function {name}",
             at,
             did_you_mean(name, [known.name for known in FUNCTIONS])

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
-from tap.translate.bound import Call, Entry, Join, Query, Reference, Select, parts
-from tap.translate.refusal import Refused
+from tap.translate.bound import Call, Entry, Expression, Join, Node, Query, Reference, Select, parts
+from tap.translate.refusal import RefusedError
 
 
-def refuse_aggregates(node: Any, where: str) -> None:
+def refuse_aggregates(node: Node | None, where: str) -> None:
     """For clauses that are carried out before there are groups: WHERE, ON, GROUP BY, and set functions themselves."""
-    call = _first_aggregate(node)
+    call = None if node is None else _first_aggregate(node)
     if call is not None:
         hint = "Conditions on groups stand in HAVING" if where == "WHERE" else None
-        raise Refused(f"{call.function.name} cannot stand in {where}", call.at, hint)
+        raise RefusedError(f"{call.function.name} cannot stand in {where}", call.at, hint)
 
 
 def is_grouped(select: Select) -> bool:
@@ -27,13 +26,19 @@ def is_grouped(select: Select) -> bool:
 def check(select: Select) -> None:
     """Refuses columns in the select list and in HAVING that have no one value in a group."""
     if is_grouped(select):
-        for node in (*(output.expression for output in select.outputs), select.having):
-            check_grouped(node, select)
+        groups = _Groups(select)
+        for output in select.outputs:
+            groups.check(output.expression)
+        if select.having is not None:
+            groups.check(select.having)
 
 
-def check_grouped(node: Any, select: Select) -> None:
-    """Refuses what has no one value in a group of this grouped SELECT."""
-    _Groups(select).check(node)
+def check_ordering(expression: Expression, select: Select) -> None:
+    """Refuses expressions in ORDER BY that have no one value in a row of the result."""
+    if is_grouped(select):
+        _Groups(select).check(expression)
+    else:
+        refuse_aggregates(expression, "ORDER BY of a query without groups")
 
 
 class _Groups:
@@ -41,30 +46,23 @@ class _Groups:
         self._terms = set(select.group_by)
         self._aliases = {alias for entry in select.entries for alias in _aliases(entry)}
 
-    def check(self, node: Any) -> None:
-        if _is_aggregate(node):
+    def check(self, node: Node) -> None:
+        if isinstance(node, Call) and node.function.aggregate:
             for argument in node.arguments:
                 refuse_aggregates(argument, f"the argument of {node.function.name}")
         elif isinstance(node, Reference):
             if node.entry in self._aliases and node not in self._terms:
-                raise Refused(
+                raise RefusedError(
                     f"The column {node.column.name} is not in GROUP BY, so it has many values in a group",
                     node.at,
                     "Add it to GROUP BY, or use MIN, MAX or AVG of it",
                 )
-        elif not self._is_term(node):
+        elif node not in self._terms:
             for part in parts(node):
                 self.check(part)
 
-    def _is_term(self, node: Any) -> bool:
-        return not isinstance(node, Query | Select) and node in self._terms
 
-
-def _is_aggregate(node: Any) -> bool:
-    return isinstance(node, Call) and node.function.aggregate
-
-
-def _first_aggregate(node: Any) -> Call | None:
+def _first_aggregate(node: Node) -> Call | None:
     """The first set function in a node that belongs to the query of the node, not to a subquery."""
     if isinstance(node, Call) and node.function.aggregate:
         return node

@@ -8,7 +8,7 @@ from tap.adql import tree
 from tap.translate import types
 from tap.translate.bound import Comparison, Condition, Expression, FirstNotNull, Join, Junction, Reference
 from tap.translate.names import Rows
-from tap.translate.refusal import Refused, did_you_mean
+from tap.translate.refusal import RefusedError, did_you_mean
 
 
 def conditional_join(node: tree.Join, left: Rows, right: Rows, condition: Condition | None) -> Rows:
@@ -26,9 +26,7 @@ def named_columns_join(node: tree.Join, left: Rows, right: Rows) -> Rows:
     merged = [(_merge(node, *pair), _hides(left, pair[0]) + _hides(right, pair[1])) for pair in pairs]
     used = {column for pair in pairs for column in pair}
     rest = [item for item in left.merged + right.merged if item[0] not in used]
-    return Rows(
-        Join(node.type, left.entry, right.entry, condition), left.relations + right.relations, (*merged, *rest)
-    )
+    return Rows(Join(node.type, left.entry, right.entry, condition), left.relations + right.relations, (*merged, *rest))
 
 
 def _common_names(left: Rows, right: Rows, at: int) -> list[tree.Identifier]:
@@ -41,9 +39,11 @@ def _one(rows: Rows, name: tree.Identifier, side: str) -> Expression:
     if len(found) == 1:
         return found[0]
     if found:
-        raise Refused(f"The column {name.name} is ambiguous on the {side} of the join", name.at)
+        raise RefusedError(f"The column {name.name} is ambiguous on the {side} of the join", name.at)
     known = [column.column.name for column in rows.all_columns(name.at)]
-    raise Refused(f"There is no column {name.name} on the {side} of the join", name.at, did_you_mean(name.name, known))
+    raise RefusedError(
+        f"There is no column {name.name} on the {side} of the join", name.at, did_you_mean(name.name, known)
+    )
 
 
 def _merge(node: tree.Join, left: Expression, right: Expression) -> Expression:

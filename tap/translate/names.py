@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tap.adql.tree import Identifier, TableName
 from tap.translate.bound import Entry, Expression, Reference
-from tap.translate.refusal import Refused, did_you_mean
+from tap.translate.refusal import RefusedError, did_you_mean
 from vo_service.catalog.model import Catalog, Column, Table, adql_name
 
 
@@ -23,7 +23,7 @@ def same_name(identifier: Identifier, name: str) -> bool:
 def find_table(catalog: Catalog, name: TableName) -> Table:
     """The published table of this name; its schema may be left out where no other schema has a table of the name."""
     if len(name.parts) > 2:
-        raise Refused(f"There are no catalogues here; write {_written(name.parts[1:])}", name.at)
+        raise RefusedError(f"There are no catalogues here; write {_written(name.parts[1:])}", name.at)
     *schema, table = name.parts
     if schema:
         known = catalog.table(schema[0].name, table.name)
@@ -34,8 +34,8 @@ def find_table(catalog: Catalog, name: TableName) -> Table:
         return found[0]
     if found:
         names = " and ".join(t.full_name for t in found)
-        raise Refused(f"The table name {_written(name.parts)} is ambiguous: there are {names}", name.at)
-    raise Refused(
+        raise RefusedError(f"The table name {_written(name.parts)} is ambiguous: there are {names}", name.at)
+    raise RefusedError(
         f"There is no table {_written(name.parts)}",
         name.at,
         _similar_table(name, catalog) or "The tables are listed in TAP_SCHEMA.tables",
@@ -93,9 +93,7 @@ class Relation:
         """The columns of this name: more than one only where they differ by letter case and none matches exactly."""
         places = self.places.get(identifier.name.lower(), [])
         exact = [place for place in places if self.columns[place].name == identifier.name]
-        return [
-            self.reference(place, identifier.at) for place in (exact if exact or identifier.delimited else places)
-        ]
+        return [self.reference(place, identifier.at) for place in (exact if exact or identifier.delimited else places)]
 
     def all_columns(self, at: int) -> list[Expression]:
         return [self.reference(place, at) for place in range(len(self.columns))]
@@ -138,9 +136,9 @@ class Scope:
     outer: Scope | None = None
 
     def column(self, parts: tuple[Identifier, ...], at: int) -> Expression:
-        """The column that a reference means. Refused if there is none, or more than one."""
+        """The column that a reference means. RefusedError if there is none, or more than one."""
         if len(parts) > 3:
-            raise Refused(f"There are no catalogues here; write {_written(parts[1:])}", at)
+            raise RefusedError(f"There are no catalogues here; write {_written(parts[1:])}", at)
         scope: Scope | None = self
         while scope is not None:
             found = scope.find(parts)
@@ -164,9 +162,9 @@ class Scope:
         if len(found) == 1:
             return found[0]
         if found:
-            raise Refused(f"{_written(table.parts)} is ambiguous", table.at)
+            raise RefusedError(f"{_written(table.parts)} is ambiguous", table.at)
         known = [adql_name(relation.names[-1]) for relation in self._relations()]
-        raise Refused(f"FROM has no table {_written(table.parts)}", table.at, _list("FROM has", known))
+        raise RefusedError(f"FROM has no table {_written(table.parts)}", table.at, _list("FROM has", known))
 
     def _called(self, qualifier: Sequence[Identifier]) -> Iterable[Relation]:
         return (relation for relation in self._relations() if relation.is_called(qualifier))
@@ -174,21 +172,21 @@ class Scope:
     def _relations(self) -> Iterable[Relation]:
         return (relation for rows in self.rows for relation in rows.relations)
 
-    def _ambiguous(self, parts: tuple[Identifier, ...], found: list[Expression], at: int) -> Refused:
+    def _ambiguous(self, parts: tuple[Identifier, ...], found: list[Expression], at: int) -> RefusedError:
         aliases = {column.entry for column in found if isinstance(column, Reference)}
         owners = [relation for relation in self._everything() if relation.alias in aliases]
         if len(owners) == 1:
             names = " and ".join(f'"{column.column.name}"' for column in found)
-            return Refused(f"The column {_written(parts)} is ambiguous: there are {names}", at)
+            return RefusedError(f"The column {_written(parts)} is ambiguous: there are {names}", at)
         full = " or ".join(f"{adql_name(relation.names[-1])}.{_written(parts[-1:])}" for relation in owners)
-        return Refused(f"The column {_written(parts)} is ambiguous", at, f"Write {full}" if full else None)
+        return RefusedError(f"The column {_written(parts)} is ambiguous", at, f"Write {full}" if full else None)
 
-    def _unknown(self, parts: tuple[Identifier, ...], at: int) -> Refused:
+    def _unknown(self, parts: tuple[Identifier, ...], at: int) -> RefusedError:
         *qualifier, name = parts
         owners = [r for r in self._everything() if not qualifier or r.is_called(qualifier)]
         if not owners:
             known = [adql_name(relation.names[-1]) for relation in self._everything()]
-            return Refused(
+            return RefusedError(
                 f"There is no table {_written(tuple(qualifier))} in FROM, or not one that can be used here",
                 at,
                 did_you_mean(qualifier[-1].name, known) or _list("Here are", known),
@@ -198,7 +196,7 @@ class Scope:
         if name.delimited and any(same_name(Identifier(name.name), column) for column in columns):
             hint = f"Names in double quotes must match in letter case. {hint or ''}".strip()
         where = f" in {_written(tuple(qualifier))}" if qualifier else ""
-        return Refused(f"There is no column {_written((name,))}{where}", at, hint)
+        return RefusedError(f"There is no column {_written((name,))}{where}", at, hint)
 
     def _everything(self) -> list[Relation]:
         """The relations of this scope and those around it."""

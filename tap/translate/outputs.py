@@ -1,4 +1,7 @@
-"""Names of result columns (TAP 1.1, section 2.7.4, and what clients expect): alias, else the catalogue's name, else ours."""
+"""Names of result columns: the alias, else the catalogue's name in its letter case, else one that we make up.
+
+Generated names are unique, as TAP 1.1 (section 2.7.1) asks; so are the others, which clients keep in dictionaries.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def _made_up(expression: Expression, place: int) -> str:
 
 
 def unique_names(columns: Sequence[Column]) -> tuple[Column, ...]:
-    """The columns of a result, `_2`, `_3`, ... added to names that would stand there twice, regardless of letter case."""
+    """The columns of a result, `_2`, `_3`, ... added to names that stand there twice, letter case ignored."""
     taken = {column.name.lower() for column in columns}
     if len(taken) == len(columns):
         return tuple(columns)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-class Refused(Exception):  # noqa: N818: no error of the program; never leaves the pipeline
+class RefusedError(Exception):
     """A query that cannot be carried out; `at` is an offset in its text, `hint` a sentence on how it could be meant."""
 
     def __init__(self, problem: str, at: int, hint: str | None = None) -> None:
@@ -16,9 +16,9 @@ class Refused(Exception):  # noqa: N818: no error of the program; never leaves t
         self.hint = hint
 
 
-def not_supported(what: str, at: int) -> Refused:
+def not_supported(what: str, at: int) -> RefusedError:
     """For parts of the language that are to come."""
-    return Refused(f"{what} is not supported yet", at)
+    return RefusedError(f"{what} is not supported yet", at)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

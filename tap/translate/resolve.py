@@ -15,12 +15,12 @@ from tap.translate.constants import value_of
 from tap.translate.expressions import Expressions
 from tap.translate.names import Relation, Rows, Scope, find_table, same_name
 from tap.translate.outputs import output
-from tap.translate.refusal import Refused
+from tap.translate.refusal import RefusedError
 from vo_service.catalog.model import Catalog, Column, Table
 
 
 def resolve(query: tree.Query, catalog: Catalog) -> Query:
-    """The bound query. Raises Refused."""
+    """The bound query. Raises RefusedError."""
     return _Resolver(catalog).whole(query)
 
 
@@ -44,7 +44,7 @@ class _Resolver:
     def whole(self, query: tree.Query) -> Query:
         for common in query.common_tables:
             if any(same_name(common.name, known.name.name) for known in self._common):
-                raise Refused(f"There are two common tables called {common.name.name}", common.name.at)
+                raise RefusedError(f"There are two common tables called {common.name.name}", common.name.at)
             resolved = self._query(common.query, None)
             self._common.append(_CommonTable(common.name, f"q{len(self._common) + 1}", resolved))
         named = tuple((common.sql_name, common.query) for common in self._common)
@@ -74,7 +74,7 @@ class _Resolver:
         rest = [self._body(body, outer)[0] for _, _, body in node.steps]
         for query, (operator, _, body) in zip(rest, node.steps, strict=True):
             if len(query.columns) != len(first.columns):
-                raise Refused(
+                raise RefusedError(
                     f"The two sides of {operator} have {len(first.columns)} and {len(query.columns)} columns;"
                     " they must have as many",
                     body.at,
@@ -118,17 +118,17 @@ class _Resolver:
         if place is not None:
             return Ordering(place, term.descending)
         if scope is None or not isinstance(query.body, bound.Select):
-            raise Refused("ORDER BY can only name columns of the result here", term.at)
+            raise RefusedError("ORDER BY can only name columns of the result here", term.at)
         expression = Expressions(scope, self._query).value(term.value)
-        if value_of(expression) is not None:
-            raise Refused("ORDER BY takes a column, its number, or an expression with columns", term.at)
+        if isinstance(expression, bound.Constant) or value_of(expression) is not None:
+            raise RefusedError("ORDER BY takes a column, its number, or an expression with columns", term.at)
         (expression,) = types.comparable((expression,), term.at, "put in order")
         for place, selected in enumerate(query.body.outputs):
             if selected.expression == expression:
                 return Ordering(place, term.descending)
         if query.body.distinct:
-            raise Refused("With DISTINCT, ORDER BY can only use what is selected", term.at)
-        grouping.check_ordering(expression, query.body, term.at)
+            raise RefusedError("With DISTINCT, ORDER BY can only use what is selected", term.at)
+        grouping.check_ordering(expression, query.body)
         return Ordering(expression, term.descending)
 
     def _wrapped(self, query: Query) -> Query:
@@ -143,8 +143,10 @@ class _Resolver:
         rows = tuple(self._table(reference, outer) for reference in node.tables)
         twice = joins.entries_called_alike(rows)
         if twice is not None:
-            raise Refused(
-                f"FROM has two tables called {'.'.join(twice)}", node.tables[0].at, "Give them aliases: FROM t AS a, t AS b"
+            raise RefusedError(
+                f"FROM has two tables called {'.'.join(twice)}",
+                node.tables[0].at,
+                "Give them aliases: FROM t AS a, t AS b",
             )
         return rows
 
@@ -163,7 +165,7 @@ class _Resolver:
         common = self._common_table(node.name)
         if common is not None:
             relation = self._relation(((node.alias or node.name.parts[0]).name,), common.query.columns)
-            return Rows(bound.NamedQueryEntry(relation.alias, common.sql_name, common.query), (relation,))
+            return Rows(bound.NamedQueryEntry(relation.alias, common.sql_name), (relation,))
         table = find_table(self._catalog, node.name)
         names = (node.alias.name,) if node.alias else (table.schema, table.name)
         relation = self._relation(names, table.columns, table)
@@ -210,7 +212,7 @@ def _group_term(term: tree.Value, expressions: Expressions, scope: Scope, output
             return outputs[place].expression
     expression = expressions.value(term)
     if isinstance(expression, bound.Constant) or value_of(expression) is not None:
-        raise Refused("GROUP BY takes columns and expressions with columns, not constants", term.at)
+        raise RefusedError("GROUP BY takes columns and expressions with columns, not constants", term.at)
     (expression,) = types.comparable((expression,), term.at, "grouped")
     grouping.refuse_aggregates(expression, "GROUP BY")
     return expression
@@ -220,7 +222,7 @@ def _place_of_result(node: tree.Value, columns: tuple[Column, ...]) -> int | Non
     """The place, from 0, of the result's column that a number or a single name means; None if it means none."""
     if isinstance(node, tree.Number):
         if not node.exact or not 1 <= int(node.text) <= len(columns):
-            raise Refused(f"The result has columns 1 to {len(columns)}", node.at)
+            raise RefusedError(f"The result has columns 1 to {len(columns)}", node.at)
         return int(node.text) - 1
     if not isinstance(node, tree.ColumnReference) or len(node.parts) > 1:
         return None

@@ -8,8 +8,8 @@ from tap.adql.tree import String
 from tap.functions.declaration import ADQL_TYPES
 from tap.translate.bound import Circle, Contains, Distance, Expression, Point
 from tap.translate.constants import value_of
-from tap.translate.refusal import Refused, not_supported
-from tap.translate.types import expect_number, kind_of
+from tap.translate.refusal import RefusedError, not_supported
+from tap.translate.types import as_number, kind_of
 from vo_service.catalog.model import Column
 
 _TRUTH: Final = Column("", "int", description="1 if the circle contains the point, else 0")
@@ -20,8 +20,7 @@ _ICRS: Final = frozenset({"", "ICRS", "UNKNOWNFRAME"})
 
 def point(ra: Expression, dec: Expression, ra_at: int, dec_at: int) -> Point:
     """POINT: refused if a coordinate is no number, or a constant outside its limits."""
-    expect_number(ra, "POINT", ra_at)
-    expect_number(dec, "POINT", dec_at)
+    ra, dec = as_number(ra, "POINT", ra_at), as_number(dec, "POINT", dec_at)
     _expect_within(ra, 0, 360, "Right ascension", ra_at)
     _expect_within(dec, -90, 90, "Declination", dec_at)
     return Point(ra, dec, ADQL_TYPES["POINT"])
@@ -29,7 +28,7 @@ def point(ra: Expression, dec: Expression, ra_at: int, dec_at: int) -> Point:
 
 def circle(centre: Expression, radius: Expression, centre_at: int, radius_at: int) -> Circle:
     """CIRCLE: refused if the radius is no number, or a constant outside its limits."""
-    expect_number(radius, "The radius of CIRCLE", radius_at)
+    radius = as_number(radius, "The radius of CIRCLE", radius_at)
     _expect_within(radius, 0, 180, "The radius of CIRCLE", radius_at)
     return Circle(as_point(centre, "CIRCLE", centre_at), radius, ADQL_TYPES["CIRCLE"])
 
@@ -39,7 +38,7 @@ def contains(first: Expression, second: Expression, first_at: int, second_at: in
     inner = as_point(first, "CONTAINS", first_at)
     if not isinstance(second, Circle):
         if isinstance(second, Point) or kind_of(second) not in ("circle", "array"):
-            raise Refused("CONTAINS looks for its first argument in its second, which must be a region", second_at)
+            raise RefusedError("CONTAINS looks for its first argument in its second, which must be a region", second_at)
         raise not_supported("CONTAINS with a column of regions", second_at)
     return Contains(inner, second, _TRUTH)
 
@@ -55,7 +54,7 @@ def as_point(expression: Expression, where: str, at: int) -> Point:
         return expression
     if kind_of(expression) in ("point", "circle", "array"):
         raise not_supported(f"{where} with anything but POINT(...) here", at)
-    raise Refused(f"{where} takes a point here", at, "For example POINT(ra, dec)")
+    raise RefusedError(f"{where} takes a point here", at, "For example POINT(ra, dec)")
 
 
 def check_frame(coordsys: String | None) -> None:
@@ -64,7 +63,7 @@ def check_frame(coordsys: String | None) -> None:
         return
     frame = coordsys.value.split()[:1]
     if frame and frame[0].upper() not in _ICRS:
-        raise Refused(
+        raise RefusedError(
             f"Coordinates are ICRS here, not {frame[0]}", coordsys.at, "Leave this argument out, or write 'ICRS'"
         )
 
@@ -72,4 +71,4 @@ def check_frame(coordsys: String | None) -> None:
 def _expect_within(expression: Expression, low: float, high: float, what: str, at: int) -> None:
     value = value_of(expression)
     if value is not None and not low <= value <= high:
-        raise Refused(f"{what} must lie between {low} and {high} degrees; this is {value:g}", at)
+        raise RefusedError(f"{what} must lie between {low} and {high} degrees; this is {value:g}", at)

@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 from tap.functions.declaration import ADQL_TYPES, Function
 from tap.translate.bound import Call, Constant, Conversion, Expression, Negation, Operation
 from tap.translate.constants import value_of
-from tap.translate.refusal import Refused
+from tap.translate.refusal import RefusedError
 from vo_service.catalog.model import Column
 
 Kind: TypeAlias = Literal["number", "string", "timestamp", "boolean", "point", "circle", "array", "null"]
@@ -63,14 +63,14 @@ def number(text: str, exact: bool, at: int) -> Constant:
         return Constant(value, ADQL_TYPES["INTEGER" if value < 2**31 else "BIGINT"])
     approximate = float(text)
     if approximate == float("inf"):
-        raise Refused("This number is too large for a double", at)
+        raise RefusedError("This number is too large for a double", at)
     return Constant(approximate, _DOUBLE)
 
 
 def string(value: str, at: int) -> Constant:
     """A string literal."""
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        raise Refused("This string has a character that cannot be stored (NUL or half of a surrogate pair)", at)
+        raise RefusedError("This string has a character that cannot be stored (NUL or half of a surrogate pair)", at)
     return Constant(value, _STRING if value.isascii() else _UNICODE)
 
 
@@ -78,20 +78,18 @@ def string(value: str, at: int) -> Constant:
 
 
 def negation(operand: Expression, at: int) -> Negation:
-    expect_number(operand, "-", at)
+    operand = as_number(operand, "-", at)
     return Negation(operand, replace(_plain(operand.column), unit=operand.column.unit))
 
 
-def arithmetic(first: Expression, steps: Sequence[tuple[str, Expression, int]], at: int) -> Operation:
+def arithmetic(first: Expression, at: int, steps: Sequence[tuple[str, Expression, int]]) -> Operation:
     """A chain of `+ -` or of `* /`, from left to right; every step with its operator and place."""
-    expect_number(first, steps[0][0], at)
-    for operator, operand, place in steps:
-        expect_number(operand, operator, place)
-    operands = [first, *(operand for _, operand, _ in steps)]
-    column = _widest([o.column for o in operands if kind_of(o) == "number"])
+    operands = [as_number(first, steps[0][0], at), *(as_number(operand, word, place) for word, operand, place in steps)]
+    column = _widest([operand.column for operand in operands])
     unit = _common_unit(operands) if steps[0][0] in "+-" else None
+    words = (word for word, _, _ in steps)
     return Operation(
-        first, tuple((operator, operand) for operator, operand, _ in steps), replace(column, unit=unit) if unit else column
+        operands[0], tuple(zip(words, operands[1:], strict=True)), replace(column, unit=unit) if unit else column
     )
 
 
@@ -100,15 +98,21 @@ def concatenation(operands: Sequence[Expression], places: Sequence[int]) -> Oper
     operands = [Conversion(o, _STRING) if value_of(o) is not None else o for o in operands]
     for operand, at in zip(operands, places, strict=True):
         if kind_of(operand) not in ("string", "null"):
-            raise Refused(f"|| joins strings, but this is {_a(operand)}", at, "CAST(... AS VARCHAR) makes a string of it")
+            raise RefusedError(
+                f"|| joins strings, but this is {_a(operand)}", at, "CAST(... AS VARCHAR) makes a string of it"
+            )
     unicode = any(operand.column.datatype == "unicodeChar" for operand in operands)
     return Operation(operands[0], tuple(("||", o) for o in operands[1:]), _UNICODE if unicode else _STRING)
 
 
-def expect_number(expression: Expression, where: str, at: int) -> None:
-    """Refuses what is no number."""
-    if kind_of(expression) not in ("number", "null"):
-        raise Refused(f"{where} takes numbers, but this is {_a(expression)}", at, _cast_hint(expression))
+def as_number(expression: Expression, where: str, at: int) -> Expression:
+    """The expression, if it is a number; NULL becomes one of no value."""
+    kind = kind_of(expression)
+    if kind == "null":
+        return Conversion(expression, _DOUBLE)
+    if kind != "number":
+        raise RefusedError(f"{where} takes numbers, but this is {_a(expression)}", at, _cast_hint(expression))
+    return expression
 
 
 def _plain(column: Column) -> Column:
@@ -121,7 +125,7 @@ def _widest(columns: Sequence[Column]) -> Column:
     datatypes = {_plain(column).datatype for column in columns}
     integers = [datatype for datatype in _INTEGERS if datatype in datatypes]
     if len(datatypes) == 1:
-        return Column("", *datatypes)
+        return Column("", datatypes.pop())
     return Column("", integers[-1]) if integers and len(integers) == len(datatypes) else _DOUBLE
 
 
@@ -139,11 +143,11 @@ def call(
 ) -> Call:
     """A call, its arguments checked against the declaration."""
     _expect_count(function, len(arguments), at)
-    for parameter, argument, place in zip(function.parameters, arguments, places, strict=False):
-        _expect_type(function.name, parameter.type, argument, place)
-    if function.name in ("MIN", "MAX"):
-        _expect_order(function.name, arguments[0], places[0])
-    return Call(function, tuple(arguments), function.result([a.column for a in arguments]), distinct, at)
+    fitting = tuple(
+        _argument(function.name, parameter.type, argument, place)
+        for parameter, argument, place in zip(function.parameters, arguments, places, strict=False)
+    )
+    return Call(function, fitting, function.result([argument.column for argument in fitting]), distinct, at)
 
 
 def _expect_count(function: Function, count: int, at: int) -> None:
@@ -151,36 +155,40 @@ def _expect_count(function: Function, count: int, at: int) -> None:
     if not fewest <= count <= most:
         wanted = str(most) if fewest == most else f"{fewest} to {most}"
         plural = "" if wanted == "1" else "s"
-        raise Refused(f"{function.name} takes {wanted} argument{plural}, not {count}", at, f"It is {function.signature}")
+        raise RefusedError(
+            f"{function.name} takes {wanted} argument{plural}, not {count}", at, f"It is {function.signature}"
+        )
 
 
-def _expect_type(name: str, wanted: str, argument: Expression, at: int) -> None:
+def _argument(name: str, wanted: str, argument: Expression, at: int) -> Expression:
+    """The argument, if it is of the type that the parameter wants."""
     kind = kind_of(argument)
-    if wanted == "ANY" or kind == "null":
-        return
+    if wanted == "ANY":
+        return argument if kind != "null" else Conversion(argument, _STRING)
+    if wanted == "ORDERED":
+        (argument,) = comparable((argument,), at, f"put in order by {name}")
+        if kind == "boolean":
+            raise RefusedError(f"{name} takes numbers, strings or timestamps, but this is {_a(argument)}", at)
+        return argument if kind != "null" else Conversion(argument, _STRING)
     if wanted == "VARCHAR":
-        if kind != "string":
-            raise Refused(f"{name} takes a string here, but this is {_a(argument)}", at)
-        return
-    expect_number(argument, name, at)
+        if kind not in ("string", "null"):
+            raise RefusedError(f"{name} takes a string, but this is {_a(argument)}", at)
+        return argument
+    argument = as_number(argument, name, at)
     if wanted == "INTEGER" and _plain(argument.column).datatype not in _INTEGERS:
-        raise Refused(f"{name} takes an integer here, but this is {_a(argument)}", at)
-
-
-def _expect_order(name: str, argument: Expression, at: int) -> None:
-    if kind_of(argument) not in ("number", "string", "timestamp", "null"):
-        raise Refused(f"{name} takes numbers, strings or timestamps, but this is {_a(argument)}", at)
+        raise RefusedError(f"{name} takes an integer here, but this is {_a(argument)}", at)
+    return argument
 
 
 # What can be compared -------------------------------------------------------------------------------------------------
 
 
 def comparable(operands: Sequence[Expression], at: int, verb: str = "compared") -> tuple[Expression, ...]:
-    """The operands, brought to one kind: literals adapt to timestamps and booleans. Refused if they do not fit."""
+    """The operands, brought to one kind: literals adapt to timestamps and booleans. RefusedError if they do not fit."""
     kinds = {kind_of(operand) for operand in operands} - {"null"}
     unfit = kinds & {"point", "circle", "array"}
     if unfit:
-        raise Refused(f"{'Geometries' if 'array' not in unfit else 'Arrays'} cannot be {verb}", at)
+        raise RefusedError(f"{'Geometries' if 'array' not in unfit else 'Arrays'} cannot be {verb}", at)
     if "timestamp" in kinds:
         operands = [_as_timestamp(operand, at) for operand in operands]
     elif "boolean" in kinds:
@@ -188,7 +196,7 @@ def comparable(operands: Sequence[Expression], at: int, verb: str = "compared") 
     kinds = {kind_of(operand) for operand in operands} - {"null"}
     if len(kinds) > 1:
         a, b = sorted(kinds)
-        raise Refused(f"A {a} cannot be {verb} with a {b}", at, _mismatch_hint(operands))
+        raise RefusedError(f"A {a} cannot be {verb} with a {b}", at, _mismatch_hint(operands))
     return tuple(operands)
 
 
@@ -201,7 +209,9 @@ def _as_timestamp(operand: Expression, at: int) -> Expression:
 def timestamp(value: str, at: int) -> Constant:
     """A string literal as a moment in time."""
     if not _TIMESTAMP_FORM.fullmatch(value):
-        raise Refused(f"'{value}' is not a timestamp", at, "Write YYYY-MM-DDThh:mm:ss, for example '2017-09-22T20:54:30'")
+        raise RefusedError(
+            f"'{value}' is not a timestamp", at, "Write YYYY-MM-DDThh:mm:ss, for example '2017-09-22T20:54:30'"
+        )
     return Constant(value, _TIMESTAMP)
 
 
@@ -214,7 +224,7 @@ def _as_boolean(operand: Expression, at: int) -> Expression:
         return operand
     written = operand.value.lower() if isinstance(operand.value, str) else operand.value
     if written not in _TRUTHS:
-        raise Refused("A boolean can be compared with 1 and 0, or with 'true' and 'false'", at)
+        raise RefusedError("A boolean can be compared with 1 and 0, or with 'true' and 'false'", at)
     return Constant(_TRUTHS[written], _BOOLEAN)
 
 
@@ -247,15 +257,15 @@ def _a(expression: Expression) -> str:
 def unified(columns: Sequence[Column], at: int, where: str) -> Column:
     """The column that holds values of all these: of COALESCE, or of a set operation. Its metadata are the first's."""
     first = columns[0]
-    if all(column.datatype == first.datatype and column.arraysize == first.arraysize for column in columns):
-        return first
     kinds = {_kind_of_column(column) for column in columns}
+    if len(kinds) == 1 and len({(column.datatype, column.arraysize) for column in columns}) == 1:
+        return first
     if kinds == {"number"}:
         return replace(first, datatype=_widest(columns).datatype)
     if kinds == {"string"}:
         unicode = any(column.datatype == "unicodeChar" for column in columns)
         return replace(first, datatype="unicodeChar" if unicode else "char", arraysize="*")
-    raise Refused(f"{where} must have one type; here are {' and '.join(sorted(kinds))}", at)
+    raise RefusedError(f"{where} must have one type; here are {' and '.join(sorted(kinds))}", at)
 
 
 # CAST -----------------------------------------------------------------------------------------------------------------
@@ -268,8 +278,18 @@ _CASTS: Final[dict[str, frozenset[Kind]]] = {
 """What can become a number, a string or a timestamp (ADQL 2.1, section 4.7.1)."""
 
 
-def cast_target(operand: Expression, adql_type: str, length: int | None, at: int) -> Column:
-    """The column that CAST(operand AS adql_type) makes."""
+def cast(operand: Expression, adql_type: str, length: int | None, at: int) -> Expression:
+    """`CAST(operand AS adql_type(length))`"""
+    if adql_type == "TIMESTAMP" and isinstance(operand, Constant) and isinstance(operand.value, str):
+        return timestamp(operand.value, at)
+    target = _cast_target(operand, adql_type, length, at)
+    wanted = _kind_of_column(target)
+    if kind_of(operand) != "null" and kind_of(operand) not in _CASTS[wanted]:
+        raise RefusedError(f"CAST cannot make a {wanted} of {_a(operand)}", at)
+    return Conversion(operand, target)
+
+
+def _cast_target(operand: Expression, adql_type: str, length: int | None, at: int) -> Column:
     if adql_type in ("CHAR", "VARCHAR"):
         target = replace(_STRING, arraysize=f"{length}*") if length is not None else _STRING
         if operand.column.datatype == "unicodeChar":
@@ -277,8 +297,7 @@ def cast_target(operand: Expression, adql_type: str, length: int | None, at: int
     elif adql_type in ADQL_TYPES and adql_type not in ("POINT", "CIRCLE"):
         target = ADQL_TYPES[adql_type]
     else:
-        raise Refused(f"CAST to {adql_type} is not supported yet", at)
-    wanted = _kind_of_column(target)
-    if kind_of(operand) != "null" and kind_of(operand) not in _CASTS[wanted]:
-        raise Refused(f"CAST cannot make a {wanted} of {_a(operand)}", at)
-    return replace(target, unit=operand.column.unit, ucd=operand.column.ucd) if wanted == "number" else target
+        raise RefusedError(f"CAST to {adql_type} is not supported yet", at)
+    if adql_type in ("CHAR", "VARCHAR", "TIMESTAMP"):
+        return target
+    return replace(target, unit=operand.column.unit, ucd=operand.column.ucd)

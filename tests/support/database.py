@@ -14,7 +14,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from tests.support.service import state_directory
@@ -32,11 +31,10 @@ def debian_bin() -> Path | None:
     return versions[-1].parent if versions else None
 
 
-def execute(conninfo: str, statement: str | sql.Composable, *parameters: object) -> list[tuple[Any, ...]]:
+def execute(conninfo: str, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
     """Run one statement outside a transaction; gives its rows."""
-    text = statement if isinstance(statement, sql.Composable) else statement.encode()
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        cursor = connection.execute(text, parameters or None)
+        cursor = connection.execute(statement.encode(), parameters or None)
         return cursor.fetchall() if cursor.description else []
 
 

@@ -50,8 +50,8 @@ def batch(array: pa.Array) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([array], names=["database_name"])
 
 
-def schema(datatype: str, **more: str) -> pa.Schema:
-    return arrow_schema([Column("c", datatype, **more)])
+def schema(datatype: str, arraysize: str | None = None, xtype: str | None = None) -> pa.Schema:
+    return arrow_schema([Column("c", datatype, arraysize, xtype)])
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_what_does_not_fit_is_an_error_that_names_the_column(array: pa.Array, wa
 
 
 def test_number_of_columns_must_agree() -> None:
-    with pytest.raises(QueryError, match="return 2 columns.* returned 1"):
+    with pytest.raises(QueryError, match=r"return 2 columns.* returned 1"):
         conform(batch(pa.array([1])), arrow_schema([Column("a", "int"), Column("b", "int")]))
 
 
@@ -139,7 +139,7 @@ def test_rows_of_python_values_become_a_batch() -> None:
 
 
 def test_rows_that_do_not_fit_are_an_error_that_names_the_column() -> None:
-    with pytest.raises(QueryError, match="Column 'c'.*uint8"):
+    with pytest.raises(QueryError, match=r"Column 'c'.*uint8"):
         batch_of_rows([(300,)], schema("unsignedByte"))
-    with pytest.raises(QueryError, match="Column 'c'.*int32"):
+    with pytest.raises(QueryError, match=r"Column 'c'.*int32"):
         batch_of_rows([(12.5,)], schema("int"))

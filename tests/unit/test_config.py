@@ -64,7 +64,7 @@ def test_public_address_has_no_trailing_slash() -> None:
 
 
 def test_settings_do_not_show_secrets() -> None:
-    settings = load_settings(database_url="postgresql://o:hidden@h/d", role_secret="hidden too")
+    settings = load_settings(database_url="postgresql://o:hidden@h/d", role_secret="hidden too")  # noqa: S106
     assert "hidden" not in repr(settings)
 
 

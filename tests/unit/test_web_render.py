@@ -52,11 +52,6 @@ def test_a_name_is_one_segment_of_a_path() -> None:
     assert render.path_segment('a/b c?d#e%"é') == "a%2Fb%20c%3Fd%23e%25%22%C3%A9"
 
 
-@pytest.mark.parametrize("name", [".", ".."])
-def test_a_name_of_dots_is_not_a_step(name: str) -> None:
-    assert render.path_segment(name) not in (".", "..")
-
-
 def test_paragraphs_are_split_at_blank_lines() -> None:
     assert render.paragraphs("a\nb\n \n\n c \n") == ["a\nb", "c"]
     assert render.paragraphs(None) == []

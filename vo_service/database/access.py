@@ -40,6 +40,7 @@ class Role:
 class Access:
     """The three roles of one database."""
 
+    database: str
     owner: Role
     writer: Role
     reader: Role
@@ -92,5 +93,8 @@ def derive_access(conninfo: str, secret: str | None = None) -> Access:
         return Role(name, derived, make_conninfo(conninfo, user=name, password=derived))
 
     return Access(
-        owner=Role(owner, password, conninfo), writer=role(f"{database}_writer"), reader=role(f"{database}_reader")
+        database=database,
+        owner=Role(owner, password, conninfo),
+        writer=role(f"{database}_writer"),
+        reader=role(f"{database}_reader"),
     )

@@ -69,7 +69,10 @@ def to_icrs(mjd: Array, zenith: Array, azimuth: Array) -> tuple[Array, Array]:
     """
     latitude = np.radians(LATITUDE)
     east, north, up = np.sin(zenith) * np.sin(azimuth), np.sin(zenith) * np.cos(azimuth), np.cos(zenith)
-    to_equator, to_pole = up * np.cos(latitude) - north * np.sin(latitude), up * np.sin(latitude) + north * np.cos(latitude)
+    to_equator, to_pole = (
+        up * np.cos(latitude) - north * np.sin(latitude),
+        up * np.sin(latitude) + north * np.cos(latitude),
+    )
     turn = erfa.era00(MJD_ZERO, mjd) + np.radians(LONGITUDE)
     intermediate = np.stack(
         [np.cos(turn) * to_equator - np.sin(turn) * east, np.sin(turn) * to_equator + np.cos(turn) * east, to_pole]
@@ -110,6 +113,6 @@ def _energies(rng: np.random.Generator, rows: int) -> Array:
 
 
 def _angular_errors(rng: np.random.Generator, energy: Array) -> Array:
-    """Estimated angular errors in degrees: the angle between neutrino and muon at low energies, 0.1 deg at high ones."""
+    """Estimated angular errors in degrees: the angle between neutrino and muon, and 0.1 deg of the detector."""
     typical = 0.1 + 0.7 * (energy / 1000.0 + 0.1) ** -0.6
     return np.asarray(typical * 10.0 ** rng.normal(0.0, 0.15, energy.size))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -67,7 +68,7 @@ def routes(context: Context, protocols: Sequence[ServiceProtocol]) -> list[BaseR
     pages = _Pages(context, protocols)
     return [
         Route("/", pages.landing),
-        Route("/table/{schema}/{table}", pages.table),
+        Route("/table/{names:path}", pages.table),
         Mount("/static", _Static(directory=STATIC)),
         Route("/{path:path}", pages.missing),
     ]
@@ -108,10 +109,10 @@ class _Pages:
 
     async def table(self, request: Request) -> Response:
         """One table: its columns, where it comes from, how to reach it."""
-        schema, name = request.path_params["schema"], request.path_params["table"]
-        table = self._context.catalog.table(schema, name)
+        names = [unquote(segment) for segment in _path(request)[2:]]
+        table = self._context.catalog.table(*names) if len(names) == 2 else None
         if table is None:
-            return self._not_found(request, f"No table {schema}.{name} is published here.")
+            return self._not_found(request, f"No table {'.'.join(names)} is published here.")
         entry = self._entry(table, base_url(request, self._context.settings))
         return self._page(request, "table.html", entry=entry, endpoints=entry.endpoints, guides=_guides([entry]))
 
@@ -169,8 +170,12 @@ def _guides(entries: Iterable[Entry]) -> list[tuple[Endpoint, Table]]:
     return list(found.values())
 
 
+def _path(request: Request) -> list[str]:
+    """The path in its segments, still encoded: names may hold a slash, which is then no end of a segment."""
+    raw: bytes = request.scope["raw_path"]
+    return raw.decode("ascii", errors="replace").split("/")
+
+
 def _way_to_root(request: Request) -> str:
     """The relative address of the service's root, as seen from the page that is asked for."""
-    # Names may hold an encoded slash, which is no step of the path: the raw path is counted.
-    raw: bytes = request.scope["raw_path"]
-    return "../" * (raw.count(b"/") - 1) or "./"
+    return "../" * (len(_path(request)) - 2) or "./"

@@ -26,8 +26,15 @@ _GZIP = b"\x1f\x8b"
 class FileColumn:
     """A column of a file, as far as the file tells.
 
-    `type` is the Arrow type in which `batches` gives the values; text formats, which know no types, give strings.
-    `unit`, `ucd` and `description` are the file's own words.
+    Attributes
+    ----------
+    type
+        What the file states. `batches` gives values of it, or strings that spell such values. Files that state none
+        have strings.
+    unit, ucd, description
+        The file's own words.
+    problem
+        Why the values cannot be read, if they cannot.
     """
 
     name: str
@@ -35,6 +42,7 @@ class FileColumn:
     unit: str | None = None
     ucd: str | None = None
     description: str | None = None
+    problem: str | None = None
 
 
 class Reader(Protocol):
@@ -60,9 +68,7 @@ class Reader(Protocol):
         """The number of rows, where it is known without reading them."""
         ...
 
-    def batches(
-        self, path: Path, options: FileOptions, names: Sequence[str], rows: int
-    ) -> Iterator[pa.RecordBatch]:
+    def batches(self, path: Path, options: FileOptions, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """The values of these columns, in the order of the file, in batches of at most about so many rows."""
         ...
 
@@ -131,11 +137,15 @@ def choose(path: Path, what: str, names: Sequence[str], wanted: str | None) -> s
 
 
 def pick(path: Path, columns: Sequence[FileColumn], names: Sequence[str]) -> list[FileColumn]:
-    """The columns of these names. Raises IngestError that names what is missing."""
+    """The columns of these names. Raises IngestError that names what is missing or cannot be read."""
     known = {column.name: column for column in columns}
     missing = [name for name in names if name not in known]
     if missing:
         raise IngestError(
             f"{path} has no column {', '.join(map(repr, missing))}. There is: {', '.join(known) or 'none'}"
         )
-    return [known[name] for name in names]
+    picked = [known[name] for name in names]
+    for column in picked:
+        if column.problem:
+            raise IngestError(f"{path}: column {column.name!r} cannot be read: {column.problem}")
+    return picked

@@ -1,0 +1,43 @@
+"""From the tree of a query to a statement for the database: the passes, in their order."""
+
+from __future__ import annotations
+
+from tap.adql.errors import AdqlError
+from tap.adql.tree import Query
+from tap.translate.emit import emit
+from tap.translate.geometry import use_index
+from tap.translate.limits import limit_rows
+from tap.translate.outputs import unique_names
+from tap.translate.refusal import RefusedError
+from tap.translate.resolve import resolve
+from vo_service.catalog.model import Catalog
+from vo_service.database.statement import Statement
+
+
+def translate(query: Query, catalog: Catalog, *, limit: int | None = None) -> Statement:
+    """The statement that answers a query.
+
+    Parameters
+    ----------
+    query
+        As `tap.adql.parser.parse` made it.
+    catalog
+        What is published: the query can speak of nothing else.
+    limit
+        Rows at most, if the query's TOP is not smaller. To see whether rows were left out, ask for one more.
+
+    Returns
+    -------
+    Complete SQL, and the result's columns with unique names, types, units and UCDs (TAP 1.1, section 2.7).
+
+    Raises
+    ------
+    AdqlError
+        The query names what is not published, or its types do not fit, or it uses what is not supported; with position.
+    """
+    try:
+        resolved = resolve(query, catalog)
+    except RefusedError as refused:
+        raise AdqlError(refused.problem, query.text, refused.at, hint=refused.hint) from None
+    limited = limit_rows(use_index(resolved), limit)
+    return Statement(emit(limited), unique_names(limited.columns))

@@ -1,0 +1,226 @@
+"""VOTable 1.4: one document head for two serializations, BINARY2 and TABLEDATA.
+
+The head is built and escaped by lxml; the rows go between its two halves as bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from lxml import etree
+
+from vo_service.catalog.model import Column
+from vo_service.formats.base import Info, ResultTable
+from vo_service.formats.binary2 import encode_rows
+from vo_service.formats.values import as_text
+
+NAMESPACE = "http://www.ivoa.net/xml/VOTable/v1.3"
+"""Of VOTable 1.3, 1.4 and 1.5."""
+
+VERSION = "1.4"
+
+_ROWS, _TRAILER = b"<!--rows-->", b"<!--trailer-->"
+"""Where the rows and the last INFO go in the document as it is built."""
+
+_ILLEGAL = r"[\x{00}-\x{08}\x{0B}\x{0C}\x{0E}-\x{1F}\x{FFFE}\x{FFFF}]"
+"""Characters that XML 1.0 has no way to write; they become U+FFFD."""
+
+_ILLEGAL_IN_PYTHON = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+
+
+class _Rows(Protocol):
+    """A serialization of rows."""
+
+    def encode(self, batch: pa.RecordBatch) -> bytes: ...
+
+    def finish(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class VOTable:
+    """The format; `serialization` is what it uses unless the request asks for the other."""
+
+    mime_type: str
+    aliases: tuple[str, ...]
+    serialization: str
+    extension: str = "vot"
+    ivoid: str | None = None
+
+    def writer(self, table: ResultTable, options: Mapping[str, str]) -> VOTableWriter:
+        serialization = options.get("serialization", self.serialization).upper()
+        return VOTableWriter(table, tabledata=serialization == "TABLEDATA")
+
+
+class VOTableWriter:
+    """Writes one result document."""
+
+    def __init__(self, table: ResultTable, *, tabledata: bool) -> None:
+        self._rows: _Rows = _TableData() if tabledata else _Binary2(table.columns)
+        self._head, rest = _document(table, tabledata=tabledata).split(_ROWS)
+        self._foot, self._close = rest.split(_TRAILER)
+
+    def start(self) -> bytes:
+        return self._head
+
+    def batch(self, batch: pa.RecordBatch) -> bytes:
+        return self._rows.encode(batch) if batch.num_rows else b""
+
+    def end(self) -> bytes:
+        return self._ending(None)
+
+    def overflow(self, maxrec: int) -> bytes:
+        return self._ending(Info("QUERY_STATUS", "OVERFLOW", f"There are more rows than the {maxrec} given here"))
+
+    def failure(self, message: str) -> bytes:
+        return self._ending(Info("QUERY_STATUS", "ERROR", message))
+
+    def _ending(self, info: Info | None) -> bytes:
+        trailer = b"" if info is None else etree.tostring(_info(info), encoding="utf-8")
+        return self._rows.finish() + self._foot + trailer + self._close
+
+
+class _Binary2:
+    """Rows in BINARY2, as one base64 text: what does not fill three bytes waits for the next batch."""
+
+    def __init__(self, columns: tuple[Column, ...]) -> None:
+        self._columns = columns
+        self._left = b""
+
+    def encode(self, batch: pa.RecordBatch) -> bytes:
+        data = self._left + encode_rows(batch, self._columns)
+        whole = len(data) - len(data) % 3
+        self._left = data[whole:]
+        return base64.b64encode(memoryview(data)[:whole])
+
+    def finish(self) -> bytes:
+        return base64.b64encode(self._left)
+
+
+class _TableData:
+    """Rows as TR and TD elements; NULL is an empty TD (VOTable 1.4, section 6)."""
+
+    def encode(self, batch: pa.RecordBatch) -> bytes:
+        cells = [_escaped(as_text(array), array.type) for array in batch.columns]
+        rows = pc.binary_join_element_wise(
+            *cells, "</TD><TD>", null_handling="replace", null_replacement=""
+        )  # fmt: skip
+        rows = pc.binary_join_element_wise("<TR><TD>", rows, "</TD></TR>\n", "")
+        offsets = memoryview(rows.buffers()[1]).cast("i")
+        return bytes(memoryview(rows.buffers()[2])[offsets[rows.offset] : offsets[rows.offset + len(rows)]])
+
+    def finish(self) -> bytes:
+        return b""
+
+
+def error_document(message: str) -> bytes:
+    """The document that tells of an error (DALI 1.1, section 4.2)."""
+    root, resource = _root()
+    resource.append(_info(Info("QUERY_STATUS", "ERROR", message)))
+    return _serialise(root)
+
+
+def scs_error_document(message: str) -> bytes:
+    """The document that tells of an error in a cone search (SCS 1.03, section 2.3): an INFO named Error."""
+    root, resource = _root()
+    resource.append(_info(Info("Error", message)))
+    return _serialise(root)
+
+
+def _document(table: ResultTable, *, tabledata: bool) -> bytes:
+    """The whole document, with marks where the rows and the last INFO go."""
+    root, resource = _root()
+    _add_systems(resource, table)
+    for info in (Info("QUERY_STATUS", "OK"), *table.infos):
+        resource.append(_info(info))
+    element = etree.SubElement(resource, "TABLE", name=_legal(table.name))
+    _describe(element, table.description)
+    for index, column in enumerate(table.columns):
+        element.append(_field(column, index, table))
+    data = etree.SubElement(element, "DATA")
+    if tabledata:
+        rows = etree.SubElement(data, "TABLEDATA")
+    else:
+        rows = etree.SubElement(etree.SubElement(data, "BINARY2"), "STREAM", encoding="base64")
+    rows.append(etree.Comment("rows"))
+    resource.append(etree.Comment("trailer"))
+    return _serialise(root)
+
+
+def _root() -> tuple[etree._Element, etree._Element]:
+    root = etree.Element("VOTABLE", version=VERSION, nsmap={None: NAMESPACE})  # type: ignore[dict-item]
+    return root, etree.SubElement(root, "RESOURCE", type="results")
+
+
+def _serialise(root: etree._Element) -> bytes:
+    # Elements are made without a namespace and stand in the default one, which the root declares.
+    return etree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def _info(info: Info) -> etree._Element:
+    element = etree.Element("INFO", name=_legal(info.name), value=_legal(info.value))
+    element.text = _legal(info.text) or None
+    return element
+
+
+def _field(column: Column, index: int, table: ResultTable) -> etree._Element:
+    attributes = {
+        "ID": f"col{index + 1}",
+        "name": column.name,
+        "datatype": column.datatype,
+        "arraysize": column.arraysize,
+        "xtype": column.xtype,
+        "unit": column.unit,
+        "ucd": column.ucd,
+        "utype": column.utype,
+        "ref": _system_of(column),
+    }
+    element = etree.Element("FIELD", {name: _legal(value) for name, value in attributes.items() if value})
+    _describe(element, column.description)
+    return element
+
+
+def _describe(element: etree._Element, description: str | None) -> None:
+    if description:
+        etree.SubElement(element, "DESCRIPTION").text = _legal(description)
+
+
+def _add_systems(resource: etree._Element, table: ResultTable) -> None:
+    """COOSYS and TIMESYS elements of the systems that columns refer to (VOTable 1.4, sections 3.1 and 3.2)."""
+    used = {_system_of(column) for column in table.columns}
+    if "system" in used:
+        etree.SubElement(resource, "COOSYS", ID="system", system=table.frame)
+    if "mjd" in used:
+        etree.SubElement(resource, "TIMESYS", ID="mjd", timeorigin="MJD-origin", timescale="UTC", refposition="UNKNOWN")
+    if "civil" in used:
+        etree.SubElement(resource, "TIMESYS", ID="civil", timescale="UTC", refposition="UNKNOWN")
+
+
+def _system_of(column: Column) -> str | None:
+    """ID of the coordinate or time system that a column is given in, as far as its UCD, unit and name tell."""
+    words = (column.ucd or "").lower()
+    if words.startswith(("pos.eq", "pos_eq")):
+        return "system"
+    if column.xtype == "timestamp":
+        return "civil"
+    if words.startswith("time.") and column.unit == "d" and "mjd" in column.name.lower():
+        return "mjd"
+    return None
+
+
+def _legal(text: str) -> str:
+    return _ILLEGAL_IN_PYTHON.sub("\ufffd", text)
+
+
+def _escaped(text: pa.StringArray, source: pa.DataType) -> pa.StringArray:
+    """Strings as XML; numbers need no escaping."""
+    if not pa.types.is_string(source):
+        return text
+    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;")):
+        text = pc.replace_substring(text, pattern=character, replacement=entity)
+    return pc.replace_substring_regex(text, pattern=_ILLEGAL, replacement="\ufffd")
