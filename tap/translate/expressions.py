@@ -19,11 +19,17 @@ ResolveQuery = Callable[[tree.QueryExpression, Scope], Query]
 
 
 class Expressions:
-    """Makes bound expressions of tree nodes within one scope."""
+    """Makes bound expressions of tree nodes within one scope.
 
-    def __init__(self, scope: Scope, resolve_query: ResolveQuery) -> None:
+    Set functions may stand where there are groups: in the select list, HAVING and ORDER BY. Elsewhere `clause` is what
+    they are said not to stand in. `has_aggregates` tells whether one was met.
+    """
+
+    def __init__(self, scope: Scope, resolve_query: ResolveQuery, clause: str | None = None) -> None:
         self._scope = scope
         self._resolve_query = resolve_query
+        self._clause = clause
+        self.has_aggregates = False
 
     # Values
 
@@ -90,12 +96,15 @@ class Expressions:
         return types.as_number(operand, "+", node.operand.at)
 
     def _set_function(self, node: tree.SetFunction) -> Expression:
+        if self._clause is not None:
+            hint = "Conditions on groups stand in HAVING" if self._clause == "WHERE" else None
+            raise RefusedError(f"{node.name} cannot stand in {self._clause}", node.at, hint)
+        self.has_aggregates = True
         if node.argument is None:
             return types.call(COUNT_ROWS, (), (), node.at)
-        argument = self.value(node.argument)
-        return types.call(
-            _declared(node.name, node.at), (argument,), (node.argument.at,), node.at, distinct=node.distinct
-        )
+        inner = Expressions(self._scope, self._resolve_query, f"the argument of {node.name}")
+        argument, at = inner.value(node.argument), node.argument.at
+        return types.call(_declared(node.name, node.at), (argument,), (at,), node.at, distinct=node.distinct)
 
     def _coalesce(self, node: tree.Coalesce) -> Expression:
         operands = types.comparable(self._values(node.arguments), node.at, "mixed")

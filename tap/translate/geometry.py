@@ -38,7 +38,6 @@ from tap.translate.bound import (
     output_name,
 )
 from tap.translate.constants import value_of
-from tap.translate.grouping import is_grouped
 from vo_service.catalog.model import HPX_COLUMN, Column
 
 _OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
@@ -73,17 +72,20 @@ class _Pass:
         for name, common in query.named:
             self._named[name] = self._carrying(self.query(common))
         named = tuple((name, self._named[name]) for name, _ in query.named)
-        return replace(query, body=self._body(query.body), named=named)
+        return Query(self._body(query.body), query.columns, query.order_by, query.limit, query.offset, named)
 
     def _body(self, body: Select | SetOperation) -> Select | SetOperation:
         if isinstance(body, SetOperation):
             steps = tuple((word, keeps_all, self.query(step)) for word, keeps_all, step in body.steps)
             return SetOperation(self.query(body.first), steps)
-        return replace(
-            body,
-            entries=tuple(self._entry(entry) for entry in body.entries),
-            where=body.where and self._condition(body.where),
-            having=body.having and self._condition(body.having),
+        return Select(
+            body.outputs,
+            tuple(self._entry(entry) for entry in body.entries),
+            body.where and self._condition(body.where),
+            body.group_by,
+            body.having and self._condition(body.having),
+            body.distinct,
+            body.grouped,
         )
 
     # Where the indices are
@@ -119,7 +121,7 @@ class _Pass:
     def _carrying(self, query: Query) -> Query:
         """A derived table that hands on the indices of the positions it selects."""
         body = query.body
-        if not isinstance(body, Select) or body.distinct or is_grouped(body):
+        if not isinstance(body, Select) or body.distinct or body.grouped:
             return query
         places = {output.expression: place for place, output in reversed(list(enumerate(body.outputs)))}
         carried = tuple(

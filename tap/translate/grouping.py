@@ -8,24 +8,9 @@ from tap.translate.bound import Call, Entry, Expression, Join, Node, Query, Refe
 from tap.translate.refusal import RefusedError
 
 
-def refuse_aggregates(node: Node | None, where: str) -> None:
-    """For clauses that are carried out before there are groups: WHERE, ON, GROUP BY, and set functions themselves."""
-    call = None if node is None else _first_aggregate(node)
-    if call is not None:
-        hint = "Conditions on groups stand in HAVING" if where == "WHERE" else None
-        raise RefusedError(f"{call.function.name} cannot stand in {where}", call.at, hint)
-
-
-def is_grouped(select: Select) -> bool:
-    """Whether the result has one row per group rather than one per row of the tables."""
-    if select.group_by or select.having is not None:
-        return True
-    return any(_first_aggregate(output.expression) is not None for output in select.outputs)
-
-
 def check(select: Select) -> None:
     """Refuses columns in the select list and in HAVING that have no one value in a group."""
-    if is_grouped(select):
+    if select.grouped:
         groups = _Groups(select)
         for output in select.outputs:
             groups.check(output.expression)
@@ -35,10 +20,17 @@ def check(select: Select) -> None:
 
 def check_ordering(expression: Expression, select: Select) -> None:
     """Refuses expressions in ORDER BY that have no one value in a row of the result."""
-    if is_grouped(select):
+    if select.grouped:
         _Groups(select).check(expression)
-    else:
-        refuse_aggregates(expression, "ORDER BY of a query without groups")
+
+
+def aggregate_in(node: Node) -> Call | None:
+    """The first set function in a node that belongs to the query of the node, not to a subquery."""
+    if isinstance(node, Query):
+        return None
+    if isinstance(node, Call) and node.function.aggregate:
+        return node
+    return next(filter(None, map(aggregate_in, parts(node))), None)
 
 
 class _Groups:
@@ -48,9 +40,8 @@ class _Groups:
 
     def check(self, node: Node) -> None:
         if isinstance(node, Call) and node.function.aggregate:
-            for argument in node.arguments:
-                refuse_aggregates(argument, f"the argument of {node.function.name}")
-        elif isinstance(node, Reference):
+            return
+        if isinstance(node, Reference):
             if node.entry in self._aliases and node not in self._terms:
                 raise RefusedError(
                     f"The column {node.column.name} is not in GROUP BY, so it has many values in a group",
@@ -60,19 +51,6 @@ class _Groups:
         elif node not in self._terms:
             for part in parts(node):
                 self.check(part)
-
-
-def _first_aggregate(node: Node) -> Call | None:
-    """The first set function in a node that belongs to the query of the node, not to a subquery."""
-    if isinstance(node, Call) and node.function.aggregate:
-        return node
-    if isinstance(node, Query):
-        return None
-    for part in parts(node):
-        found = _first_aggregate(part)
-        if found is not None:
-            return found
-    return None
 
 
 def _aliases(entry: Entry) -> Iterable[str]:

@@ -47,8 +47,9 @@ class _Resolver:
                 raise RefusedError(f"There are two common tables called {common.name.name}", common.name.at)
             resolved = self._query(common.query, None)
             self._common.append(_CommonTable(common.name, f"q{len(self._common) + 1}", resolved))
+        resolved = self._query(query.expression, None)
         named = tuple((common.sql_name, common.query) for common in self._common)
-        return replace(self._query(query.expression, None), named=named)
+        return replace(resolved, named=named) if named else resolved
 
     def _query(self, node: tree.QueryExpression, outer: Scope | None) -> Query:
         query, scope = self._body(node.body, outer)
@@ -93,15 +94,16 @@ class _Resolver:
         scope = Scope(self._from(node, outer), outer)
         expressions = Expressions(scope, self._query)
         outputs = tuple(self._outputs(node, scope, expressions))
-        where = expressions.condition(node.where) if node.where else None
-        grouping.refuse_aggregates(where, "WHERE")
+        group_by = self._group_by(node, scope, outputs)
+        having = expressions.condition(node.having) if node.having else None
         select = bound.Select(
             outputs,
             tuple(rows.entry for rows in scope.rows),
-            where,
-            tuple(_group_term(term, expressions, scope, outputs) for term in node.group_by),
-            expressions.condition(node.having) if node.having else None,
+            Expressions(scope, self._query, "WHERE").condition(node.where) if node.where else None,
+            group_by,
+            having,
             node.distinct,
+            grouped=bool(group_by) or having is not None or expressions.has_aggregates,
         )
         grouping.check(select)
         return Query(select, tuple(o.column for o in outputs), limit=node.top), scope
@@ -113,13 +115,18 @@ class _Resolver:
                 yield output(expression, alias, place)
                 place += 1
 
+    def _group_by(self, node: tree.Select, scope: Scope, outputs: tuple[Output, ...]) -> tuple[Expression, ...]:
+        expressions = Expressions(scope, self._query, "GROUP BY")
+        return tuple(_group_term(term, expressions, scope, outputs) for term in node.group_by)
+
     def _ordering(self, term: tree.OrderTerm, query: Query, scope: Scope | None) -> Ordering:
         place = _place_of_result(term.value, query.columns)
         if place is not None:
             return Ordering(place, term.descending)
         if scope is None or not isinstance(query.body, bound.Select):
             raise RefusedError("ORDER BY can only name columns of the result here", term.at)
-        expression = Expressions(scope, self._query).value(term.value)
+        clause = None if query.body.grouped else "ORDER BY of a query without groups"
+        expression = Expressions(scope, self._query, clause).value(term.value)
         if isinstance(expression, bound.Constant) or value_of(expression) is not None:
             raise RefusedError("ORDER BY takes a column, its number, or an expression with columns", term.at)
         (expression,) = types.comparable((expression,), term.at, "put in order")
@@ -183,8 +190,7 @@ class _Resolver:
         joined = joins.conditional_join(node, left, right, None)
         if node.condition is None:
             return joined
-        condition = Expressions(Scope((joined,), outer), self._query).condition(node.condition)
-        grouping.refuse_aggregates(condition, "ON")
+        condition = Expressions(Scope((joined,), outer), self._query, "ON").condition(node.condition)
         return joins.conditional_join(node, left, right, condition)
 
     def _relation(self, names: tuple[str, ...], columns: tuple[Column, ...], table: Table | None = None) -> Relation:
@@ -205,17 +211,23 @@ def _columns_of_item(
 
 def _group_term(term: tree.Value, expressions: Expressions, scope: Scope, outputs: tuple[Output, ...]) -> Expression:
     """A column of FROM, else the expression that the select list gives this name, else an expression."""
-    if isinstance(term, tree.ColumnReference) and not scope.find(term.parts):
-        place = _place_of_result(term, tuple(o.column for o in outputs))
-        if place is not None:
-            grouping.refuse_aggregates(outputs[place].expression, "GROUP BY")
-            return outputs[place].expression
-    expression = expressions.value(term)
+    expression = _selected_as(term, scope, outputs) or expressions.value(term)
     if isinstance(expression, bound.Constant) or value_of(expression) is not None:
         raise RefusedError("GROUP BY takes columns and expressions with columns, not constants", term.at)
     (expression,) = types.comparable((expression,), term.at, "grouped")
-    grouping.refuse_aggregates(expression, "GROUP BY")
     return expression
+
+
+def _selected_as(term: tree.Value, scope: Scope, outputs: tuple[Output, ...]) -> Expression | None:
+    if not isinstance(term, tree.ColumnReference) or scope.find(term.parts):
+        return None
+    place = _place_of_result(term, tuple(o.column for o in outputs))
+    if place is None:
+        return None
+    aggregate = grouping.aggregate_in(outputs[place].expression)
+    if aggregate is not None:
+        raise RefusedError(f"{aggregate.function.name} cannot stand in GROUP BY", term.at)
+    return outputs[place].expression
 
 
 def _place_of_result(node: tree.Value, columns: tuple[Column, ...]) -> int | None:

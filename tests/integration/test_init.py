@@ -70,7 +70,10 @@ def owned_by_plain_role(server: Access, attributes: str) -> Iterator[tuple[Acces
         database = superuser.database
         execute(superuser.owner.conninfo, f"ALTER DATABASE {database} OWNER TO {name}")
         try:
-            yield derive_access(make_conninfo(superuser.owner.conninfo, user=name, password=password), SECRET), superuser
+            yield (
+                derive_access(make_conninfo(superuser.owner.conninfo, user=name, password=password), SECRET),
+                superuser,
+            )
         finally:
             for role in ("writer", "reader"):
                 # Dropped here: while its creator exists.
@@ -179,7 +182,9 @@ def test_reader_may_not(statement: str, each_access: Access) -> None:
 
 
 def test_reader_is_read_only_and_limited(each_access: Access) -> None:
-    settings = "default_transaction_read_only statement_timeout idle_in_transaction_session_timeout jit TimeZone".split()
+    settings = (
+        "default_transaction_read_only statement_timeout idle_in_transaction_session_timeout jit TimeZone".split()
+    )
     values = [execute(each_access.reader.conninfo, f"SHOW {name}")[0][0] for name in settings]
     assert values == ["on", "1h", "1min", "off", "UTC"]
 
@@ -200,7 +205,10 @@ def test_writer_may_not(statement: str, each_access: Access) -> None:
 
 
 def test_nobody_else_may_connect(each_access: Access) -> None:
-    with plain_role(each_access) as (name, password), pytest.raises(psycopg.OperationalError, match="permission denied"):
+    with (
+        plain_role(each_access) as (name, password),
+        pytest.raises(psycopg.OperationalError, match="permission denied"),
+    ):
         psycopg.connect(each_access.owner.conninfo, user=name, password=password)
 
 
@@ -266,9 +274,9 @@ def unprotected(superuser: Access) -> str:
 
 
 def test_owner_without_the_right_to_make_roles_is_told_what_to_run(each_server: Access) -> None:
-    with owned_by_plain_role(each_server, "") as (access, _):
-        with pytest.raises(ConfigurationError, match=f"Run as a superuser: ALTER ROLE {access.owner.name} CREATEROLE"):
-            initialise(access)
+    words = "Run as a superuser: ALTER ROLE role_.* CREATEROLE"
+    with owned_by_plain_role(each_server, "") as (access, _), pytest.raises(ConfigurationError, match=words):
+        initialise(access)
 
 
 def test_who_does_not_own_the_database_is_told_what_to_run(empty_access: Access) -> None:
@@ -300,7 +308,7 @@ def test_other_encodings_are_refused(each_server: Access) -> None:
     owner = each_server.owner.conninfo
     execute(owner, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
     try:
-        with pytest.raises(ConfigurationError, match="SQL_ASCII.*UTF8"):
+        with pytest.raises(ConfigurationError, match=r"SQL_ASCII.*UTF8"):
             initialise(derive_access(make_conninfo(owner, dbname=name)))
     finally:
         execute(owner, f"DROP DATABASE {name}")

@@ -6,6 +6,7 @@ A connection is used by one thread at a time; only `cancel` may be called while 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -28,10 +29,11 @@ T = TypeVar("T")
 
 
 class BlockingConnection:
-    """A connection that runs one query after another."""
+    """A connection that runs one query after another; made when the first one starts."""
 
-    def __init__(self, database: AdbcDatabase) -> None:
-        self._connection = AdbcConnection(database)
+    def __init__(self, connect: Callable[[], AdbcConnection]) -> None:
+        self._connect = connect
+        self._connection: AdbcConnection | None = None
         self._statement: AdbcStatement | None = None
         self._batches: AdbcRecordBatchReader | None = None
 
@@ -42,7 +44,9 @@ class BlockingConnection:
 
     def start(self, sql: str, seconds: float, batch_bytes: int) -> None:
         """Run a query that may take so many seconds; its rows come in batches of about `batch_bytes` bytes."""
-        self._execute(f"SET statement_timeout = {round(seconds * 1000)}")
+        if self._connection is None:
+            self._connection = self._connect()
+        _execute(self._connection, f"SET statement_timeout = {round(seconds * 1000)}")
         self._statement = AdbcStatement(self._connection)
         try:
             self._statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(batch_bytes)})
@@ -67,14 +71,16 @@ class BlockingConnection:
 
     def cancel(self) -> None:
         """Make what runs now fail, if anything runs."""
-        self._connection.cancel()
+        if self._connection is not None:
+            self._connection.cancel()
 
     def close(self) -> None:
         """Disconnect; what runs is cancelled."""
         if self.runs:
             self.cancel()
         self._end()
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
 
     def _end(self) -> None:
         if self._batches is not None:
@@ -82,14 +88,6 @@ class BlockingConnection:
         if self._statement is not None:
             self._statement.close()
         self._batches = self._statement = None
-
-    def _execute(self, sql: str) -> None:
-        statement = AdbcStatement(self._connection)
-        try:
-            statement.set_sql_query(sql)
-            statement.execute_update()
-        finally:
-            statement.close()
 
 
 class BlockingPool:
@@ -103,16 +101,14 @@ class BlockingPool:
         self._idle: list[BlockingConnection] = []
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="query")
         self._database: AdbcDatabase | None = None
+        self._connecting = threading.Lock()
 
     async def run(self, function: Callable[[], T]) -> T:
         """Call a function in one of the threads; to be used while holding a connection, so that a thread is free."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
     async def acquire(self) -> BlockingConnection:
-        """A connection; to be given back by `release`.
-
-        Raises TooManyRequestsError if none becomes free in time, adbc_driver_manager.Error if the server is away.
-        """
+        """A connection; to be given back by `release`. Raises TooManyRequestsError if none becomes free in time."""
         try:
             async with asyncio.timeout(self._busy_timeout):
                 await self._free.acquire()
@@ -121,13 +117,7 @@ class BlockingPool:
                 f"{self._size} queries are running, as many as the service runs at once; try again in a moment",
                 retry_after=RETRY_AFTER,
             ) from None
-        if self._idle:
-            return self._idle.pop()
-        try:
-            return await self.run(self._connect)
-        except BaseException:
-            self._free.release()
-            raise
+        return self._idle.pop() if self._idle else BlockingConnection(self._connect)
 
     async def release(self, connection: BlockingConnection, *, reusable: bool) -> None:
         """Give a connection back; one that is not `reusable` is closed."""
@@ -151,8 +141,18 @@ class BlockingPool:
         if self._database is not None:
             self._database.close()
 
-    def _connect(self) -> BlockingConnection:
-        # One for all connections: it asks the server for its types once, which takes longer than to connect.
-        if self._database is None:
-            self._database = adbc_driver_postgresql.connect(self._conninfo)
-        return BlockingConnection(self._database)
+    def _connect(self) -> AdbcConnection:
+        # One database for all connections: it asks the server for its types, which takes longer than to connect.
+        with self._connecting:
+            if self._database is None:
+                self._database = adbc_driver_postgresql.connect(self._conninfo)
+        return AdbcConnection(self._database)
+
+
+def _execute(connection: AdbcConnection, sql: str) -> None:
+    statement = AdbcStatement(connection)
+    try:
+        statement.set_sql_query(sql)
+        statement.execute_update()
+    finally:
+        statement.close()

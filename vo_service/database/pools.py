@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -110,7 +110,7 @@ class Database:
         async with await _connect(self.writer_conninfo) as connection:
             yield connection
 
-    async def listen(self, channel: str) -> AsyncIterator[str]:
+    async def listen(self, channel: str) -> AsyncGenerator[str, None]:
         """The payloads of notifications on a channel, without end.
 
         Each time that listening begins, at first and after the connection was lost, an empty payload comes before all

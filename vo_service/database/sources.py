@@ -48,7 +48,7 @@ class Source(Protocol):
 
 
 async def open_source(database: Database, statement: Statement, seconds: float, batch_bytes: int) -> Source:
-    """The source for a statement that may take so many seconds. Raises TooManyRequestsError, errors of the driver."""
+    """The source for a statement that may take so many seconds. Raises TooManyRequestsError, UnavailableError."""
     if statement.parameters:
         return _PsycopgSource(database, await database.acquire(), statement, seconds)
     return _AdbcSource(database, await database.blocking.acquire(), statement, seconds, batch_bytes)

@@ -92,15 +92,25 @@ def _booleans(array: pa.Array) -> Bytes:
 
 
 def _string(array: pa.StringArray, column: Column) -> _Block | _Variable:
-    """Strings of `char` in UTF-8, of `unicodeChar` in UCS-2 (where what lies beyond becomes U+FFFD)."""
+    """Strings of `char` in ASCII, of `unicodeChar` in UCS-2 (VOTable 1.4, section 2.1).
+
+    What the datatype cannot hold becomes ? or U+FFFD: readers stop at other bytes, and the whole table would be lost.
+    Tables with such strings are to declare them `unicodeChar`; `ingest` sees to that.
+    """
     width = 1
     if column.datatype == "unicodeChar":
         array, width = _ucs2(array), 2
     else:
-        array = array.cast(pa.binary())
+        array = _ascii(array).cast(pa.binary())
     if column.arraysize and column.arraysize.isdigit():
         return _Block(_padded(array, int(column.arraysize) * width))
     return _variable(_view(array), _offsets(array), width, array)
+
+
+def _ascii(array: pa.StringArray) -> pa.StringArray:
+    if pc.all(pc.string_is_ascii(array)).as_py() in (True, None):
+        return array
+    return pc.replace_substring_regex(array, pattern=r"[^\x00-\x7F]", replacement="?")
 
 
 def _ucs2(array: pa.StringArray) -> pa.BinaryArray:

@@ -18,8 +18,8 @@ from starlette.types import Scope
 
 from vo_service.catalog.model import Schema, Table
 from vo_service.catalog.tap_schema import NAME as TAP_SCHEMA
-from vo_service.config import Settings
 from vo_service.context import Context
+from vo_service.dali.endpoints import base_url
 from vo_service.protocol import ServiceProtocol
 from vo_service.web.links import Link
 from vo_service.web.render import STATIC, path_segment, render
@@ -72,11 +72,6 @@ def routes(context: Context, protocols: Sequence[ServiceProtocol]) -> list[BaseR
         Mount("/static", _Static(directory=STATIC)),
         Route("/{path:path}", pages.missing),
     ]
-
-
-def base_url(request: Request, settings: Settings) -> str:
-    """Absolute address of the service's root, without trailing slash."""
-    return settings.public_url or str(request.base_url).rstrip("/")
 
 
 class _Pages:

@@ -26,13 +26,13 @@ class EcsvReader:
 
     name = "ecsv"
 
-    def recognises(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
+    def recognises(self, path: Path, head: bytes) -> bool:
         return head.startswith(_MAGIC)
 
-    def columns(self, path: Path, options: FileOptions) -> tuple[FileColumn, ...]:  # noqa: ARG002
+    def columns(self, path: Path, options: FileOptions) -> tuple[FileColumn, ...]:
         return tuple(_column(words) for words in _header(path)["datatype"])
 
-    def rows(self, path: Path, options: FileOptions) -> int | None:  # noqa: ARG002
+    def rows(self, path: Path, options: FileOptions) -> int | None:
         return None
 
     def batches(self, path: Path, options: FileOptions, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:

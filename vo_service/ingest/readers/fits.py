@@ -33,7 +33,12 @@ _UNREADABLE = {
     "Q": "it holds arrays of varying length",
 }
 # How integers that FITS has no type for are stored (section 5.2.5): by an offset.
-_OFFSETS = {("u1", -(2**7)): "i1", ("i2", 2**15): "u2", ("i4", 2**31): "u4", ("i8", 2**63): "u8"}
+_OFFSETS: dict[tuple[str, float], str] = {
+    ("u1", -(2**7)): "i1",
+    ("i2", 2**15): "u2",
+    ("i4", 2**31): "u4",
+    ("i8", 2**63): "u8",
+}
 
 
 class FitsReader:
@@ -41,7 +46,7 @@ class FitsReader:
 
     name = "fits"
 
-    def recognises(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
+    def recognises(self, path: Path, head: bytes) -> bool:
         return head.startswith(b"SIMPLE  =")
 
     def columns(self, path: Path, options: FileOptions) -> tuple[FileColumn, ...]:
@@ -96,7 +101,8 @@ class _Field:
             return (native ^ native.dtype.type(1 << 7 if unsigned == "i1" else np.iinfo(native.dtype).min)).view(
                 unsigned
             )
-        return native * self.scale + self.zero
+        scaled: NDArray[np.float64] = native * self.scale + self.zero
+        return scaled
 
     def _shaped(self, flat: pa.Array, raw: NDArray[Any]) -> pa.Array:
         per_row = int(np.prod(raw.shape[1:], dtype=int))
@@ -131,7 +137,7 @@ def _choose_hdu(path: Path, hdus: fits.HDUList, options: FileOptions) -> fits.Bi
     wanted = options.table[0] if options.table else None
     if wanted in tables:
         return tables[wanted]
-    name = choose(path, "binary table", names, wanted.upper() if wanted in {n.lower() for n in names} else wanted)
+    name = choose(path, "binary table", names, wanted)
     return list(tables.values())[names.index(name)]
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from astropy.table.meta import get_header_from_yaml
@@ -26,7 +27,7 @@ class Hdf5Reader:
 
     name = "hdf5"
 
-    def recognises(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
+    def recognises(self, path: Path, head: bytes) -> bool:
         return head.startswith(b"\x89HDF\r\n\x1a\n")
 
     def columns(self, path: Path, options: FileOptions) -> tuple[FileColumn, ...]:
@@ -158,7 +159,8 @@ class _Frame:
 
     def _read(self, start: int, stop: int) -> pa.RecordBatch:
         with pd.HDFStore(self._plain, "r") as store:
-            frame: Any = store.select(self._name, start=start, stop=stop)
+            selected: object = store.select(self._name, start=start, stop=stop)
+        frame = cast("pd.DataFrame", selected)
         named = [name for name in frame.index.names if name is not None]
         return pa.RecordBatch.from_pandas(frame.reset_index() if named else frame, preserve_index=False)
 
@@ -168,8 +170,6 @@ def _row_dtype(dataset: h5py.Dataset) -> Any:  # noqa: ANN401 (a numpy dtype)
 
 
 def _column(name: str, dtype: Any, words: dict[str, Any]) -> FileColumn:  # noqa: ANN401
-    import numpy as np
-
     kind = arrow_type_of(np.dtype(dtype))
     unit = words.get("unit", words.get("units"))
     return FileColumn(

@@ -17,17 +17,17 @@ class ParquetReader:
 
     name = "parquet"
 
-    def recognises(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
+    def recognises(self, path: Path, head: bytes) -> bool:
         return head.startswith(b"PAR1")
 
-    def columns(self, path: Path, options: FileOptions) -> tuple[FileColumn, ...]:  # noqa: ARG002
+    def columns(self, path: Path, options: FileOptions) -> tuple[FileColumn, ...]:
         try:
             schema = pyarrow.parquet.read_schema(path)
         except (pa.ArrowException, OSError) as error:
             raise damaged(path, error) from None
         return tuple(_column(field) for field in schema)
 
-    def rows(self, path: Path, options: FileOptions) -> int | None:  # noqa: ARG002
+    def rows(self, path: Path, options: FileOptions) -> int | None:
         return int(pyarrow.parquet.read_metadata(path).num_rows)
 
     def batches(self, path: Path, options: FileOptions, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:

@@ -56,7 +56,7 @@ class TextReader:
             )
         return tuple(FileColumn(name, pa.string()) for name in names)
 
-    def rows(self, path: Path, options: FileOptions) -> int | None:  # noqa: ARG002 (nobody knows)
+    def rows(self, path: Path, options: FileOptions) -> int | None:
         return None
 
     def batches(self, path: Path, options: FileOptions, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:

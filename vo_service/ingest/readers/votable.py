@@ -13,12 +13,12 @@ from typing import Any
 from xml.parsers import expat
 
 import numpy as np
-import numpy.ma as ma
 import pyarrow as pa
 from astropy.io.votable import parse
 from astropy.io.votable.exceptions import VOTableSpecError
 from astropy.io.votable.tree import Field, TableElement
 from astropy.utils.exceptions import AstropyWarning
+from numpy import ma
 
 from vo_service.catalog.description_input import FileOptions
 from vo_service.errors import IngestError
@@ -30,7 +30,7 @@ class VotableReader:
 
     name = "votable"
 
-    def recognises(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
+    def recognises(self, path: Path, head: bytes) -> bool:
         return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") and b"VOTABLE" in head.replace(b"\0", b"")
 
     def columns(self, path: Path, options: FileOptions) -> tuple[FileColumn, ...]:

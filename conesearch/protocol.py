@@ -1,0 +1,34 @@
+"""Simple Cone Search as a protocol of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.routing import BaseRoute
+
+from conesearch.routes import routes
+from vo_service.catalog.model import Table
+from vo_service.context import Context
+from vo_service.web.links import Link
+
+
+class ConeSearch:
+    """Simple Cone Search 1.03, one service per table, at `/scs/<schema>/<table>`."""
+
+    name = "scs"
+
+    def routes(self, context: Context) -> Sequence[BaseRoute]:
+        return routes(context)
+
+    def links(self, table: Table) -> Sequence[Link]:
+        if table.position is None:
+            return ()
+        service = f"scs/{table.schema}/{table.name}"
+        return (
+            Link(
+                "A cone of 5 degrees",
+                f"{service}?RA=83.63&DEC=22.01&SR=5&MAXREC=20&RESPONSEFORMAT=text/plain",
+                "RA=83.63 DEC=22.01 SR=5, the Crab Nebula",
+            ),
+            Link("Cone search", f"{service}?", "For TOPCAT, STILTS, Aladin and pyvo", kind="endpoint"),
+        )
