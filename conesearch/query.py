@@ -36,7 +36,7 @@ def cone_statement(table: Table, position: Position, request: ConeRequest) -> St
 
 
 def cone_columns(table: Table, position: Position, verbosity: int) -> tuple[Column, ...]:
-    """The columns of an answer: identifier and position with the UCDs that SCS 1.03 (section 2.2) asks for, then others.
+    """The columns of an answer: identifier and position with the UCDs of SCS 1.03 (section 2.2), then the others.
 
     Without a primary key the column with the UCD meta.id identifies a row, and without that its HEALPix index.
     """

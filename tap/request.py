@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from vo_service.dali.parameters import Parameters
-from vo_service.formats.registry import FormatChoice, find_format
-
 from vo_service.config import Settings
+from vo_service.dali.parameters import Parameters
 from vo_service.errors import UsageError
+from vo_service.formats.registry import FormatChoice, find_format
 
 Version = Literal["2.0", "2.1"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from conesearch.protocol import ConeSearch
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from conesearch.protocol import ConeSearch
 from tap.protocol import Tap
 from vo_service.config import Settings
 from vo_service.context import open_context

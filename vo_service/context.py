@@ -1,4 +1,4 @@
-"""What a process holds open while it serves: settings, database, the current catalogue. Opened by the app's lifespan."""
+"""What a process holds open while it serves: settings, database, the current catalogue. The app opens it."""
 
 from __future__ import annotations
 

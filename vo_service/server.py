@@ -35,7 +35,7 @@ def listen(host: str, port: int) -> socket.socket:
 def address_of(listener: socket.socket) -> str:
     """The address to tell a person: http://host:port."""
     host, port = listener.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104: compared, not bound
+    if host in ("0.0.0.0", "::"):  # noqa: S104 (compared, not bound)
         host = socket.gethostname()
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from tap.functions.declaration import ADQL_TYPES, Function, Parameter, ResultRule, fixed
+from tap.functions.declaration import ADQL_TYPES, Function, Parameter, ResultRule, derived_ucd, fixed
 from vo_service.catalog.model import Column
 
 _NUMBER = (Parameter("x", "NUMERIC"),)
@@ -33,22 +33,17 @@ def _sum(arguments: Sequence[Column]) -> Column:
 
 
 def _statistic(argument: Column, kind: Column, word: str, prose: str) -> Column:
+    """A statistical word stands second in a UCD (flag S in the UCD list 1.6)."""
+    ucd = derived_ucd(argument)
     return Column(
         "",
         kind.datatype,
         arraysize=kind.arraysize,
         xtype=kind.xtype,
         unit=argument.unit,
-        ucd=_qualified(argument.ucd, word),
+        ucd=f"{ucd};{word}" if ucd else None,
         description=_prose(prose, argument),
     )
-
-
-def _qualified(ucd: str | None, word: str) -> str | None:
-    """The UCD with a statistical word, which stands second (UCD list 1.6: flag S); an extreme is not the main value."""
-    if ucd is None:
-        return None
-    return ";".join([part for part in ucd.split(";") if part != "meta.main"] + [word])
 
 
 def _prose(prose: str, argument: Column) -> str | None:

@@ -100,6 +100,13 @@ def same_quantity(adql_type: str) -> ResultRule:
 
     def rule(arguments: Sequence[Column]) -> Column:
         first = arguments[0]
-        return replace(column, unit=first.unit, ucd=first.ucd, description=first.description)
+        return replace(column, unit=first.unit, ucd=derived_ucd(first), description=first.description)
 
     return rule
+
+
+def derived_ucd(column: Column) -> str | None:
+    """The UCD of values computed from a column that are the same quantity, but not the main ones of their table."""
+    if column.ucd is None:
+        return None
+    return ";".join(word for word in column.ucd.split(";") if word != "meta.main")

@@ -203,14 +203,15 @@ class Exists(Node):
 
 @dataclass(frozen=True, slots=True)
 class WithinCone(Node):
-    """The position lies within a fixed angle of the centre, or at it.
+    """The position lies within an angle of the centre; at that angle too, unless `open`.
 
-    `hpx` is the HEALPix index of the position, where it has one and the centre is constant.
+    `hpx` is the HEALPix index of the position, where it has one and centre and radius are constant.
     """
 
     position: Point
     centre: Point
-    radius: float
+    radius: Expression
+    open: bool
     hpx: Reference | None
 
 

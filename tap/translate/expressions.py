@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from tap.adql import tree
 from tap.functions.aggregates import COUNT_ROWS
-from tap.functions.declaration import Function
+from tap.functions.declaration import Function, derived_ucd
 from tap.functions.registry import FUNCTIONS, function_named
 from tap.translate import bound, shapes, types
 from tap.translate.bound import Condition, Expression, Query
@@ -110,7 +111,7 @@ class Expressions:
         operands = types.comparable(self._values(node.arguments), node.at, "mixed")
         columns = [operand.column for operand in operands if types.kind_of(operand) != "null"]
         column = types.unified(columns, node.at, "The arguments of COALESCE") if columns else operands[0].column
-        return bound.FirstNotNull(operands, column)
+        return bound.FirstNotNull(operands, replace(column, name="", ucd=derived_ucd(column)))
 
     # Conditions
 

@@ -7,7 +7,6 @@ a published table, also as handed on by derived tables that select it.
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +20,7 @@ from tap.translate.bound import (
     Distance,
     Entry,
     Exists,
+    Expression,
     InQuery,
     Join,
     Junction,
@@ -152,19 +152,18 @@ class _Pass:
         word, left, right = comparison.operator, comparison.left, comparison.right
         if isinstance(right, Contains | Distance):
             word, left, right = _MIRRORED[word], right, left
-        number = value_of(right)
-        if number is not None and isinstance(left, Contains):
-            return self._contains(left, word, number) or comparison
-        if number is not None and isinstance(left, Distance):
-            return self._distance(left, word, number) or comparison
+        if isinstance(left, Contains):
+            return self._contains(left, word, right) or comparison
+        if isinstance(left, Distance):
+            return self._distance(left, word, right) or comparison
         return comparison
 
-    def _contains(self, contains: Contains, word: str, number: float) -> Condition | None:
+    def _contains(self, contains: Contains, word: str, other: Expression) -> Condition | None:
         """CONTAINS is 1 or 0: what the comparison says of either tells which of the two is meant."""
-        radius = value_of(contains.circle.radius)
-        if radius is None or radius >= 180:
+        number = value_of(other)
+        if number is None:
             return None
-        cone = self._cone(contains.point, contains.circle.centre, radius)
+        cone = self._cone(contains.point, contains.circle.centre, contains.circle.radius)
         match _OPERATORS[word](1, number), _OPERATORS[word](0, number):
             case True, False:
                 return cone
@@ -173,24 +172,27 @@ class _Pass:
             case _:
                 return None
 
-    def _distance(self, distance: Distance, word: str, number: float) -> Condition | None:
-        """A cone holds its edge: to leave the edge out, its radius is the next smaller number."""
-        if not 0 <= number < 180 or word in ("=", "<>") or (number == 0 and word in ("<", ">=")):
+    def _distance(self, distance: Distance, word: str, radius: Expression) -> Condition | None:
+        if word in ("=", "<>") or (value_of(radius) or 0) < 0:
             return None
-        radius = math.nextafter(number, 0) if word in ("<", ">=") else number
-        cone = self._cone(distance.first, distance.second, radius)
+        cone = self._cone(distance.first, distance.second, radius, is_open=word in ("<", ">="))
         return cone if word in ("<", "<=") else Not(cone)
 
-    def _cone(self, first: Point, second: Point, radius: float) -> WithinCone:
+    def _cone(self, first: Point, second: Point, radius: Expression, *, is_open: bool = False) -> WithinCone:
         """The position with an index, if one has, within the cone around the other."""
+        angle = value_of(radius)
         for position, centre in ((first, second), (second, first)):
             hpx = self._index(position)
-            if hpx is not None and value_of(centre.ra) is not None and value_of(centre.dec) is not None:
-                return WithinCone(position, centre, radius, hpx)
-        return WithinCone(first, second, radius, None)
+            if hpx is not None and angle is not None and angle < 180 and _is_constant(centre):
+                return WithinCone(position, centre, radius, is_open, hpx)
+        return WithinCone(first, second, radius, is_open, None)
 
     def _index(self, position: Point) -> Reference | None:
         ra, dec = position.ra, position.dec
         if isinstance(ra, Reference) and isinstance(dec, Reference):
             return self._positions.get((ra, dec))
         return None
+
+
+def _is_constant(point: Point) -> bool:
+    return value_of(point.ra) is not None and value_of(point.dec) is not None

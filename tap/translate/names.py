@@ -178,7 +178,7 @@ class Scope:
         if len(owners) == 1:
             names = " and ".join(f'"{column.column.name}"' for column in found)
             return RefusedError(f"The column {_written(parts)} is ambiguous: there are {names}", at)
-        full = " or ".join(f"{adql_name(relation.names[-1])}.{_written(parts[-1:])}" for relation in owners)
+        full = " or ".join(f"{'.'.join(map(adql_name, r.names))}.{_written(parts[-1:])}" for r in owners)
         return RefusedError(f"The column {_written(parts)} is ambiguous", at, f"Write {full}" if full else None)
 
     def _unknown(self, parts: tuple[Identifier, ...], at: int) -> RefusedError:

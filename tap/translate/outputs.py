@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from tap.adql.tree import Identifier
-from tap.translate.bound import Call, Circle, Contains, Distance, Expression, Output, Point
+from tap.translate.bound import Call, Circle, Contains, Distance, Expression, FirstNotNull, Output, Point
 from vo_service.catalog.model import Column
 
 
@@ -24,6 +24,8 @@ def _made_up(expression: Expression, place: int) -> str:
     match expression:
         case Call():
             return expression.function.name.lower()
+        case FirstNotNull():
+            return "coalesce"
         case Point() | Circle() | Contains() | Distance():
             return type(expression).__name__.lower()
         case _:

@@ -234,7 +234,7 @@ def _place_of_result(node: tree.Value, columns: tuple[Column, ...]) -> int | Non
     """The place, from 0, of the result's column that a number or a single name means; None if it means none."""
     if isinstance(node, tree.Number):
         if not node.exact or not 1 <= int(node.text) <= len(columns):
-            raise RefusedError(f"The result has columns 1 to {len(columns)}", node.at)
+            raise RefusedError(f"The result has no column number {node.text}; it has {len(columns)}", node.at)
         return int(node.text) - 1
     if not isinstance(node, tree.ColumnReference) or len(node.parts) > 1:
         return None

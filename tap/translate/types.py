@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
-from tap.functions.declaration import ADQL_TYPES, Function
+from tap.functions.declaration import ADQL_TYPES, Function, derived_ucd
 from tap.translate.bound import Call, Constant, Conversion, Expression, Negation, Operation
 from tap.translate.constants import value_of
 from tap.translate.refusal import RefusedError
@@ -206,6 +206,9 @@ def _as_timestamp(operand: Expression, at: int) -> Expression:
     return timestamp(operand.value, at)
 
 
+_TIMESTAMP_HINT: Final = "A timestamp is written as 'YYYY-MM-DDThh:mm:ss', for example '2017-09-22T20:54:30'"
+
+
 def timestamp(value: str, at: int) -> Constant:
     """A string literal as a moment in time."""
     if not _TIMESTAMP_FORM.fullmatch(value):
@@ -229,6 +232,8 @@ def _as_boolean(operand: Expression, at: int) -> Expression:
 
 
 def _mismatch_hint(operands: Sequence[Expression]) -> str | None:
+    if any(kind_of(operand) == "timestamp" for operand in operands):
+        return _TIMESTAMP_HINT
     for operand in operands:
         if isinstance(operand, Constant) and isinstance(operand.value, str):
             return "Numbers are written without quotes"
@@ -300,4 +305,4 @@ def _cast_target(operand: Expression, adql_type: str, length: int | None, at: in
         raise RefusedError(f"CAST to {adql_type} is not supported yet", at)
     if adql_type in ("CHAR", "VARCHAR", "TIMESTAMP"):
         return target
-    return replace(target, unit=operand.column.unit, ucd=operand.column.ucd)
+    return replace(target, unit=operand.column.unit, ucd=derived_ucd(operand.column))

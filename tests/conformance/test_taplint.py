@@ -25,7 +25,7 @@ EXPLAINED: dict[str, str] = {}
 
 @contextmanager
 def schema_proxy(folder: Path) -> Iterator[list[str]]:
-    """An HTTP proxy that answers *.xsd from a folder, so that taplint validates without a network; gives Java options."""
+    """An HTTP proxy that answers *.xsd from a folder: taplint needs no network then. Gives options for Java."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -49,7 +49,7 @@ VALUES: dict[str, list[object]] = {
     "text": ["", 'a "quoted", <b>&amp;</b>\nline', None, "plain"],
     "code": ["ab", "abcd", None, "x"],
     "name": ["Ångström", "ν_μ → τ", None, "x"],
-    "time": [dt.datetime(2017, 9, 22, 20, 54, 30, 430000), dt.datetime(2000, 1, 1), None, dt.datetime(1987, 2, 23)],  # noqa: DTZ001
+    "time": [dt.datetime(2017, 9, 22, 20, 54, 30, 430000), dt.datetime(2000, 1, 1), None, dt.datetime(1987, 2, 23)],
     "numbers": [[1.5, 2.5, 1 / 3], [], None, [7.0]],
     "pair": [[1.0, 2.0], [3.0, 4.0], None, [5.0, 6.0]],
     "bytes": [b"\x00\xff", b"", None, b"x"],

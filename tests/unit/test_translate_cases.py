@@ -2,7 +2,7 @@
 
 A case is a query and, in lines that begin with
 
-    =>  the SQL it becomes (ranges of an index are written <cone(...)>),
+    =>  the SQL it becomes (ranges of an index are written <index>),
     !!  or the error it gets, with line and column,
     ::  the result's columns as name, datatype, arraysize, xtype, unit, UCD with - for none.
 
@@ -24,7 +24,8 @@ from vo_service.database.statement import Statement
 
 FILES = sorted((Path(__file__).parents[1] / "data" / "adql" / "translate").glob("*.adql"))
 
-_RANGES = re.compile(r'\(\(?(t\d+\."\w+") (?:BETWEEN|=) .*? <= \'[^\']*\'::float8\)')
+_RANGE = r"(?:BETWEEN \d+ AND \d+|= \d+)"
+_RANGES = re.compile(rf'\((t\d+\."\w+") {_RANGE}(?: OR \1 {_RANGE})*\)')
 
 
 def cases() -> list[tuple[str, str, list[str]]]:
@@ -63,7 +64,7 @@ def outcome(query: str) -> list[str]:
 
 def shortened(statement: Statement) -> str:
     """SQL without the numbers of ranges."""
-    return _RANGES.sub(r"<cone(\1)>", statement.sql)
+    return _RANGES.sub(r"<\1>", statement.sql)
 
 
 def described(column: Column) -> str:

@@ -51,7 +51,8 @@ def publish_table(connection: Connection, table: Table, keys: Sequence[ForeignKe
     changed = connection.execute(
         "INSERT INTO vo_service.published_table AS t (schema_name, table_name, definition) VALUES (%s, %s, %s)"
         " ON CONFLICT (schema_name, table_name) DO UPDATE"
-        " SET definition = EXCLUDED.definition, updated_at = now() WHERE t.definition IS DISTINCT FROM EXCLUDED.definition"
+        " SET definition = EXCLUDED.definition, updated_at = now()"
+        " WHERE t.definition IS DISTINCT FROM EXCLUDED.definition"
         " RETURNING table_name",
         (table.schema, table.name, _TABLE.dump_json(table).decode()),
     ).fetchone()

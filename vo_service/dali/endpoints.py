@@ -49,7 +49,7 @@ class _Endpoint:
             return response
         try:
             return await self._handler(request)
-        except Exception as error:  # noqa: BLE001: whatever it was, the client gets a document; the log gets the rest
+        except Exception as error:  # whatever it was, the client gets a document
             return self._on_error(error)
 
 

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from multipart.exceptions import MultipartError  # type: ignore[import-untyped]
+from python_multipart.exceptions import MultipartParseError
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
@@ -102,7 +102,7 @@ async def _multipart(request: Request) -> list[tuple[str, str]]:
     parser = MultiPartParser(request.headers, _limited(request), max_part_size=BODY_LIMIT)
     try:
         form = await parser.parse()
-    except (MultiPartException, MultipartError, KeyError, UnicodeDecodeError) as error:
+    except (MultiPartException, MultipartParseError, KeyError, UnicodeDecodeError) as error:
         raise UsageError(f"The form cannot be read: {getattr(error, 'message', error)}") from None
     try:
         return [(name, value) for name, value in form.multi_items() if isinstance(value, str)]

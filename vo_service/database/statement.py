@@ -14,7 +14,7 @@ class Statement:
     Attributes
     ----------
     sql
-        One SELECT, complete: identifiers quoted, values as literals or, where `parameters` are given, `%s` placeholders.
+        One SELECT, complete: identifiers quoted, values as literals or, with `parameters`, as `%s` placeholders.
     columns
         One per output column, in order. The executor delivers Arrow arrays of exactly these types
         (`vo_service.database.arrow.arrow_type`).

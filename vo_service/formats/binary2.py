@@ -160,8 +160,9 @@ def _view(array: pa.Array) -> Bytes:
 
 
 def _offsets(array: pa.Array) -> NDArray[np.int64]:
-    raw: NDArray[np.int64] = _raw_offsets(array).astype(np.int64)
-    return raw - raw[0]
+    raw = _raw_offsets(array).astype(np.int64)
+    offsets: NDArray[np.int64] = raw - raw[0]
+    return offsets
 
 
 def _raw_offsets(array: pa.Array) -> NDArray[np.int32]:

@@ -135,9 +135,9 @@ def scs_error_document(message: str) -> bytes:
 def _document(table: ResultTable, *, tabledata: bool) -> bytes:
     """The whole document, with marks where the rows and the last INFO go."""
     root, resource = _root()
-    _add_systems(resource, table)
     for info in (Info("QUERY_STATUS", "OK"), *table.infos):
         resource.append(_info(info))
+    _add_systems(resource, table)
     element = etree.SubElement(resource, "TABLE", name=_legal(table.name))
     _describe(element, table.description)
     for index, column in enumerate(table.columns):

@@ -1,7 +1,7 @@
 """The HEALPix index of positions: nested scheme, order 29 (Gorski et al. 2005, ApJ 622, 759).
 
-The order is the finest that fits a signed 64-bit integer; a pixel of it is 0.4 mas wide. A pixel of a coarser order is a
-range of pixels of this one.
+The order is the finest that fits a signed 64-bit integer; a pixel of it is 0.4 mas wide. A pixel of a coarser order
+is a range of pixels of this one.
 """
 
 from __future__ import annotations

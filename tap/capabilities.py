@@ -1,0 +1,58 @@
+"""What the TAP service says of itself (TAPRegExt 1.0, and TAP 1.1, section 2.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vo_service.config import Settings
+from vo_service.formats.base import Format
+from vo_service.formats.registry import FORMATS
+from vo_service.vosi.capabilities import Capability, add_interface, vosi_capabilities
+from vo_service.vosi.documents import Element, add
+
+FEATURES: dict[str, tuple[str, ...]] = {
+    "ivo://ivoa.net/std/TAPRegExt#features-adqlgeo": ("POINT", "CIRCLE", "CONTAINS", "DISTANCE"),
+}
+"""Optional features of ADQL that the translator supports, by kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class TapCapability:
+    """The capability of the TAP service."""
+
+    url: str
+    settings: Settings
+    formats: Iterable[Format] = FORMATS
+
+    def add_to(self, document: Element) -> None:
+        capability = add(document, "capability", standardID="ivo://ivoa.net/std/TAP", type_="tr:TableAccess")
+        add_interface(capability, self.url, version="1.1")
+        _add_language(capability)
+        for format_ in self.formats:
+            element = add(capability, "outputFormat", ivo_id=format_.ivoid)
+            add(element, "mime", format_.mime_type)
+            for alias in format_.aliases:
+                add(element, "alias", alias)
+        limit = add(capability, "executionDuration")
+        add(limit, "hard", round(self.settings.sync_timeout))
+        rows = add(capability, "outputLimit")
+        add(rows, "default", self.settings.maxrec_default, unit="row")
+        add(rows, "hard", self.settings.maxrec_limit, unit="row")
+
+
+def tap_capabilities(address: str, settings: Settings) -> tuple[Capability, ...]:
+    """All capabilities of the service at `address`."""
+    return (TapCapability(address, settings), *vosi_capabilities(address))
+
+
+def _add_language(capability: Element) -> None:
+    language = add(capability, "language")
+    add(language, "name", "ADQL")
+    for version in ("2.0", "2.1"):
+        add(language, "version", version, ivo_id=f"ivo://ivoa.net/std/ADQL#v{version}")
+    add(language, "description", "The Astronomical Data Query Language of the IVOA")
+    for kind, forms in FEATURES.items():
+        features = add(language, "languageFeatures", type=kind)
+        for form in forms:
+            add(add(features, "feature"), "form", form)
