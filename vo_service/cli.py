@@ -153,3 +153,42 @@ def list_tables(state: State = None) -> None:
 def version() -> None:
     """Print the version."""
     out.print(__version__)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
+    """A progress bar on the terminal; gives what reports a stage, the rows done, and their number where it is known."""
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} rows"), TimeElapsedColumn(),
+        console=err, transient=True,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task("", total=None)
+        yield lambda stage, done, total: bar.update(task, description=stage, completed=done, total=total)
+
+
+def _print_report(report: LoadReport) -> None:
+    rate = report.rows / report.seconds if report.seconds else 0
+    out.print(f"{report.rows:,} rows loaded, {report.rejected:,} rejected, {rate:,.0f} rows/s", markup=False)
+    for reason in report.reasons:
+        err.print(f"rejected: {reason}", style="yellow", markup=False)
+
+
+def _welcome(base: str) -> str:
+    """What the demo prints when it serves."""
+    return f"""
+The demo serves a simulated event list at {base}/
+
+  TAP             {base}/tap
+  Cone search     {base}/scs/demo/events?
+
+From Python:
+
+  import pyvo
+  tap = pyvo.dal.TAPService("{base}/tap")
+  print(tap.search("SELECT TOP 5 * FROM demo.events ORDER BY energy DESC"))
+  cone = pyvo.dal.SCSService("{base}/scs/demo/events?")
+  print(cone.search(pos=(77.36, 5.69), radius=2.0))
+
+Ctrl-C stops everything.
+"""

@@ -173,9 +173,11 @@ class _Pass:
                 return None
 
     def _distance(self, distance: Distance, word: str, radius: Expression) -> Condition | None:
-        if word in ("=", "<>") or (value_of(radius) or 0) < 0:
+        is_open = word in ("<", ">=")
+        angle = value_of(radius)
+        if word in ("=", "<>") or (angle is not None and (angle < 0 or (angle == 0 and is_open))):
             return None
-        cone = self._cone(distance.first, distance.second, radius, is_open=word in ("<", ">="))
+        cone = self._cone(distance.first, distance.second, radius, is_open=is_open)
         return cone if word in ("<", "<=") else Not(cone)
 
     def _cone(self, first: Point, second: Point, radius: Expression, *, is_open: bool = False) -> WithinCone:

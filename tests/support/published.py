@@ -151,7 +151,7 @@ def _create(connection: psycopg.Connection[Any], table: Table, rows: list[Row]) 
         columns.append((HPX_COLUMN, "bigint NOT NULL"))
         indices = hpx([row[1] for row in rows], [row[2] for row in rows])
         rows = [(*row, int(index)) for row, index in zip(rows, indices, strict=True)]
-    definitions = [sql.Identifier(n) + sql.SQL(f" {kind}") for n, kind in columns]  # type: ignore[arg-type]
+    definitions = [sql.Identifier(n) + sql.SQL(f" {kind}") for n, kind in columns]
     connection.execute(sql.SQL("CREATE TABLE {} ({})").format(name, sql.SQL(", ").join(definitions)))
     with connection.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(name)) as copy:
         for row in rows:
