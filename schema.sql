@@ -97,10 +97,10 @@ BEGIN
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', database);
     EXECUTE format('GRANT CONNECT, CREATE, TEMPORARY ON DATABASE %I TO %I', database, writer);
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', database, reader);
-    IF to_regnamespace('public') IS NOT NULL THEN
+    IF has_schema_privilege(reader, to_regnamespace('public'), 'USAGE, CREATE') THEN
         REVOKE ALL ON SCHEMA public FROM PUBLIC;
         -- Before version 15 the schema belonged to the superuser, and only a superuser can do this.
-        IF has_schema_privilege(reader, 'public', 'CREATE') OR has_schema_privilege(reader, 'public', 'USAGE') THEN
+        IF has_schema_privilege(reader, to_regnamespace('public'), 'USAGE, CREATE') THEN
             RAISE EXCEPTION USING ERRCODE = 'VOS01', MESSAGE = format(
                 'The role %I can use the schema public of database %I.'
                 ' Run as a superuser in this database: REVOKE ALL ON SCHEMA public FROM PUBLIC', reader, database);

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import uvicorn
 from starlette.applications import Starlette
 
+from vo_service import __version__
 from vo_service.errors import ConfigurationError
 
 GRACE = 5
@@ -47,6 +48,7 @@ def run(app: Starlette, listener: socket.socket, *, on_ready: Callable[[], None]
         log_level="warning",
         access_log=False,
         server_header=False,
+        headers=[("Server", f"vo-service/{__version__}")],
         timeout_graceful_shutdown=GRACE,
         lifespan="on",
     )

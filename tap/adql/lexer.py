@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from tap.adql.errors import AdqlError
 from vo_service.catalog.model import RESERVED_WORDS
+from vo_service.errors import UsageError
 
 Version: TypeAlias = Literal["2.0", "2.1"]
 
@@ -49,9 +50,9 @@ class Token:
 
 
 def tokenize(text: str, version: Version) -> list[Token]:
-    """The tokens of a query; the last is of kind "end". Raises AdqlError."""
+    """The tokens of a query; the last is of kind "end". Raises AdqlError, and UsageError for a query too long to read."""
     if len(text) > LENGTH_LIMIT:
-        raise AdqlError(f"The query has {len(text):,} characters; at most {LENGTH_LIMIT:,} are accepted", "", 0)
+        raise UsageError(f"The query has {len(text):,} characters; at most {LENGTH_LIMIT:,} are accepted")
     keywords = _KEYWORDS[version]
     tokens: list[Token] = []
     place = 0

@@ -258,7 +258,7 @@ def test_owner_need_not_be_a_superuser(each_server: Access) -> None:
     with owned_by_plain_role(each_server, "CREATEROLE") as (access, superuser):
         # As before PostgreSQL 15: the schema is not the owner's.
         execute(superuser.owner.conninfo, f"ALTER SCHEMA public OWNER TO {superuser.owner.name}")
-        with pytest.raises(ConfigurationError, match="as a superuser .*: REVOKE ALL ON SCHEMA public FROM PUBLIC"):
+        with pytest.raises(ConfigurationError, match=r"as a superuser .*: REVOKE ALL ON SCHEMA public FROM PUBLIC"):
             initialise(access)
         execute(superuser.owner.conninfo, "REVOKE ALL ON SCHEMA public FROM PUBLIC")
         initialise(access)

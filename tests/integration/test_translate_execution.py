@@ -283,7 +283,7 @@ def test_integer_columns_as_arguments(run: Run) -> None:
 
 # Whatever a user writes -----------------------------------------------------------------------------------------------
 
-fast = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fast = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30) | st.sampled_from(
     [

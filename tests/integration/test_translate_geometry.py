@@ -50,7 +50,7 @@ def separation(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike)
     return result
 
 
-fast = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fast = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 # No smaller than 1e-12 degrees but for 0: PostgreSQL refuses to square numbers whose square is below 1e-308.
 centres = st.one_of(

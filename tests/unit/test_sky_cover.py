@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import healpy
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
@@ -91,6 +92,12 @@ def test_separation_agrees_with_astropy() -> None:
     ra2[100:200], dec2[100:200] = ra1[100:200] + 180, -dec1[100:200]  # antipodes
     expected = SkyCoord(ra1, dec1, unit="deg").separation(SkyCoord(ra2, dec2, unit="deg")).deg
     np.testing.assert_allclose(separation(ra1, dec1, ra2, dec2), expected, rtol=1e-12, atol=1e-13)
+
+
+def test_the_index_agrees_with_healpy() -> None:
+    rng = np.random.default_rng(4)
+    ra, dec = rng.uniform(0, 360, 10_000), np.degrees(np.arcsin(rng.uniform(-1, 1, 10_000)))
+    assert (hpx(ra, dec) == healpy.ang2pix(1 << 29, ra, dec, nest=True, lonlat=True)).all()
 
 
 def test_the_index_of_edges() -> None:

@@ -63,10 +63,13 @@ _DESCRIPTIONS = {
 _PRINCIPAL = frozenset({"schema_name", "table_name", "column_name", "description", "datatype", "unit", "ucd", "key_id"})
 
 _KEYS = (
-    ("tables", "schemas", "schema_name"),
-    ("columns", "tables", "table_name"),
-    ("key_columns", "keys", "key_id"),
+    ("tables", "schema_name", "schemas", "schema_name"),
+    ("columns", "table_name", "tables", "table_name"),
+    ("keys", "from_table", "tables", "table_name"),
+    ("keys", "target_table", "tables", "table_name"),
+    ("key_columns", "key_id", "keys", "key_id"),
 )
+"""Table, column, and what they refer to."""
 
 
 def _column(line: str) -> Column:
@@ -103,11 +106,11 @@ def publish_tap_schema(connection: Connection) -> None:
         publish_table(connection, table, [_key(*key) for key in _KEYS if key[0] == table.name])
 
 
-def _key(source: str, target: str, column: str) -> ForeignKey:
+def _key(source: str, column: str, target: str, target_column: str) -> ForeignKey:
     return ForeignKey(
         key_id=f"{NAME}.{source}.{column}",
         from_table=f"{NAME}.{source}",
         target_table=f"{NAME}.{target}",
-        columns=((column, column),),
-        description=f"{source} belong to {target}",
+        columns=((column, target_column),),
+        description=f"{column} of {source} is {target_column} of {target}",
     )

@@ -37,7 +37,6 @@ class Answer(Response):
 
     def __init__(self, request: Request, table: ResultTable, choice: FormatChoice, maxrec: int) -> None:
         self.status_code = 200
-        self.media_type = choice.content_type
         self.background = None
         self.body = b""
         self._writer = choice.writer(table)
@@ -45,7 +44,10 @@ class Answer(Response):
         self._gzip = "gzip" in request.headers.get("accept-encoding", "").lower()
         self._stack = AsyncExitStack()
         self._batches: AsyncIterator[pa.RecordBatch] | None = None
-        headers = {"Content-Disposition": f'inline; filename="result.{choice.format.extension}"'}
+        headers = {
+            "Content-Type": _content_type(choice),
+            "Content-Disposition": f'inline; filename="result.{choice.format.extension}"',
+        }
         if self._gzip:
             headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
         self.init_headers(headers)
@@ -137,6 +139,12 @@ class Answer(Response):
             yield self._writer.failure(message_of(error))
             return
         yield self._writer.end()
+
+
+def _content_type(choice: FormatChoice) -> str:
+    """The type as requested; browsers are told the encoding of plain text, which they would guess."""
+    plain = choice.content_type.lower() == "text/plain"
+    return "text/plain; charset=utf-8" if plain else choice.content_type
 
 
 async def _encode(writer: Writer, batch: pa.RecordBatch) -> bytes:

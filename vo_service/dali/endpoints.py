@@ -61,5 +61,3 @@ def base_url(request: Request, settings: Settings) -> str:
 def xml(document: bytes) -> Response:
     """An XML document as an answer."""
     return Response(document, media_type="text/xml")
-
-

@@ -20,7 +20,9 @@ def drop_table(access: Access, name: str) -> None:
     with connect(access.writer.conninfo) as connection:
         table = read_catalog(connection).table(schema, table_name)
         if table is None:
-            raise NotFoundError(f"There is no published table {name}; expected schema.table as `vo-service list` shows it")
+            raise NotFoundError(
+                f"There is no published table {name}; expected schema.table as `vo-service list` shows it"
+            )
         if table.schema == TAP_SCHEMA:
             raise UsageError(f"{name} belongs to the service itself")
         connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(table.schema, table.name)))

@@ -6,7 +6,7 @@ is a range of pixels of this one.
 
 from __future__ import annotations
 
-import healpy
+import hpgeom
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -39,7 +39,7 @@ def hpx(ra: ArrayLike, dec: ArrayLike) -> NDArray[np.int64]:
     longitude, latitude = np.asarray(ra, float), np.asarray(dec, float)
     if not (np.isfinite(longitude).all() and (np.abs(latitude) <= 90).all()):
         raise ValueError("expected finite right ascensions, and declinations from -90 to 90 degrees")
-    pixels: NDArray[np.int64] = healpy.ang2pix(1 << ORDER, longitude, latitude, nest=True, lonlat=True)
+    pixels: NDArray[np.int64] = hpgeom.angle_to_pixel(1 << ORDER, longitude, latitude, nest=True)
     return pixels
 
 

@@ -92,17 +92,16 @@ class _Field:
         return self._shaped(pa.array(self._scaled(flat), mask=mask), raw)
 
     def _scaled(self, raw: NDArray[Any]) -> NDArray[Any]:
-        native = raw.astype(raw.dtype.newbyteorder("="))
+        native: NDArray[Any] = raw.astype(raw.dtype.newbyteorder("="))
         if (self.scale, self.zero) == (1, 0):
             return native
         unsigned = _OFFSETS.get((_NUMBERS[self.code], self.zero)) if self.scale == 1 else None
         if unsigned is not None:
             # Adding the offset is flipping the sign bit.
-            return (native ^ native.dtype.type(1 << 7 if unsigned == "i1" else np.iinfo(native.dtype).min)).view(
-                unsigned
-            )
-        scaled: NDArray[np.float64] = native * self.scale + self.zero
-        return scaled
+            sign = native.dtype.type(128 if unsigned == "i1" else np.iinfo(native.dtype).min)
+            shifted: NDArray[Any] = np.bitwise_xor(native, sign).view(unsigned)
+            return shifted
+        return np.add(native * self.scale, self.zero)
 
     def _shaped(self, flat: pa.Array, raw: NDArray[Any]) -> pa.Array:
         per_row = int(np.prod(raw.shape[1:], dtype=int))

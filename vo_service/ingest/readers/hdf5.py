@@ -146,7 +146,7 @@ class _Frame:
 
     def count(self) -> int:
         with pd.HDFStore(self._plain, "r") as store:
-            storer = store.get_storer(self._name)
+            storer: Any = cast("Any", store).get_storer(self._name)
             return int(storer.nrows if storer.is_table else storer.shape[0])
 
     def columns(self) -> tuple[FileColumn, ...]:
@@ -159,8 +159,7 @@ class _Frame:
 
     def _read(self, start: int, stop: int) -> pa.RecordBatch:
         with pd.HDFStore(self._plain, "r") as store:
-            selected: object = store.select(self._name, start=start, stop=stop)
-        frame = cast("pd.DataFrame", selected)
+            frame: Any = cast("Any", store).select(self._name, start=start, stop=stop)
         named = [name for name in frame.index.names if name is not None]
         return pa.RecordBatch.from_pandas(frame.reset_index() if named else frame, preserve_index=False)
 

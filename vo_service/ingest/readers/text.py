@@ -25,6 +25,9 @@ from vo_service.ingest.readers.base import FileColumn, damaged, open_plain, pick
 BLOCK_BYTES = 4 << 20
 """Bytes that are parsed at once: some ten thousand rows."""
 
+MOST_COLUMNS = 1600
+"""Columns that a table of PostgreSQL can have (manual, appendix K)."""
+
 _BLANKS = re.compile(rb'"[^"\n]*"|[ \t]+')
 _EDGES = re.compile(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)")
 
@@ -40,7 +43,7 @@ class TextReader:
 
     def recognises(self, path: Path, head: bytes) -> bool:
         lines = [line for line in head.splitlines() if line.strip() and not line.startswith(b"#")]
-        if b"\0" in head or not lines:
+        if b"\0" in head or not lines or lines[0].lstrip().startswith((b"<", b"{", b"[")):
             return False
         if self._delimiter is None or self._delimiter.encode() in lines[0]:
             return True
@@ -48,6 +51,8 @@ class TextReader:
 
     def columns(self, path: Path, options: FileOptions) -> tuple[FileColumn, ...]:
         names = self._names(path, options)
+        if len(names) > MOST_COLUMNS:
+            raise IngestError(f"{path} has {len(names)} columns in its first line, a table at most {MOST_COLUMNS}")
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise IngestError(

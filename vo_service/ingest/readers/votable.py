@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
@@ -76,23 +77,26 @@ def check_xml(path: Path) -> None:
 
 
 def _read(path: Path, options: FileOptions) -> TableElement:
+    state = path.stat()
+    tables = {str(place): table for place, table in enumerate(_parse(path, state.st_mtime_ns, state.st_size), start=1)}
+    by_name = {name: table for table in tables.values() for name in (table.name, table.ID) if name}
+    names = [table.ID or table.name or place for place, table in tables.items()]
+    wanted = options.table[0] if options.table else None
+    known = tables | by_name
+    return known[wanted] if wanted in known else known[choose(path, "table", names, wanted)]
+
+
+@lru_cache(maxsize=1)
+def _parse(path: Path, _changed: int, _size: int) -> tuple[TableElement, ...]:
+    """The tables of a document; the last one is kept, as it takes half a minute to parse a million rows."""
     check_xml(path)
     with open_plain(path) as file, warnings.catch_warnings():
         # Deviations from the standard that astropy can read all the same.
         warnings.simplefilter("ignore", AstropyWarning)
         try:
-            document = parse(file, verify="ignore")
+            return tuple(parse(file, verify="ignore").iter_tables())
         except (VOTableSpecError, ValueError, IndexError, KeyError, TypeError, OSError, EOFError) as error:
             raise damaged(path, error) from None
-    tables = {str(place): table for place, table in enumerate(document.iter_tables(), start=1)}
-    names = [table.ID or table.name or place for place, table in tables.items()]
-    wanted = options.table[0] if options.table else None
-    if wanted in tables:
-        return tables[wanted]
-    by_name = {table.name: place for place, table in tables.items() if table.name}
-    if wanted in by_name:
-        return tables[by_name[wanted]]
-    return list(tables.values())[names.index(choose(path, "table", names, wanted))]
 
 
 def _column(field: Field) -> FileColumn:
