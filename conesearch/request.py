@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from vo_service.config import Settings
 from vo_service.dali.parameters import Parameters
 from vo_service.formats.registry import FormatChoice, find_format
+from vo_service.sky.angles import without_dust
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,8 @@ class ConeRequest:
 def read_request(parameters: Parameters, settings: Settings) -> ConeRequest:
     """The request that the parameters make. Raises UsageError that names the parameter at fault."""
     return ConeRequest(
-        ra=parameters.number("RA", 0, 360) % 360.0,
-        dec=parameters.number("DEC", -90, 90),
+        ra=without_dust(parameters.number("RA", 0, 360) % 360.0),
+        dec=without_dust(parameters.number("DEC", -90, 90)),
         radius=parameters.number("SR", 0, 180),
         verbosity=parameters.integer("VERB", low=1, high=3, default=2),
         maxrec=min(parameters.integer("MAXREC", low=0, default=settings.maxrec_default), settings.maxrec_limit),

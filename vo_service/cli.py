@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
 from vo_service import __version__, server
@@ -25,7 +26,7 @@ from vo_service.demo import load_demo
 from vo_service.errors import ServiceError
 from vo_service.ingest.describe import describe as draft_description
 from vo_service.ingest.drop import drop_table
-from vo_service.ingest.load import load
+from vo_service.ingest.load import LoadReport, load
 
 commands = typer.Typer(
     help="Publish event lists to the Virtual Observatory.",
@@ -55,6 +56,25 @@ def main() -> None:
         sys.exit(130)
 
 
+_WELCOME = """
+The demo serves a simulated event list at {base}/
+
+  TAP             {base}/tap
+  Cone search     {base}/scs/demo/events?
+
+From Python:
+
+  import pyvo
+  tap = pyvo.dal.TAPService("{base}/tap")
+  print(tap.search("SELECT TOP 5 * FROM demo.events ORDER BY energy DESC"))
+  cone = pyvo.dal.SCSService("{base}/scs/demo/events?")
+  print(cone.search(pos=(77.36, 5.69), radius=2.0))
+
+Ctrl-C stops everything.
+"""
+"""What the demo prints when it serves."""
+
+
 @contextmanager
 def database(settings: Settings) -> Iterator[Access]:
     """The database, running and up to date."""
@@ -72,7 +92,11 @@ def demo(state: State = None, host: Host = None, port: Port = None) -> None:
         with database(settings) as access:
             load_demo(access)
             base = settings.public_url or server.address_of(listener)
-            server.run(create_app(settings, access), listener, on_ready=lambda: out.print(_welcome(base), markup=False))
+            server.run(
+                create_app(settings, access),
+                listener,
+                on_ready=lambda: out.print(_WELCOME.format(base=base), markup=False),
+            )
 
 
 @commands.command()
@@ -172,23 +196,3 @@ def _print_report(report: LoadReport) -> None:
     out.print(f"{report.rows:,} rows loaded, {report.rejected:,} rejected, {rate:,.0f} rows/s", markup=False)
     for reason in report.reasons:
         err.print(f"rejected: {reason}", style="yellow", markup=False)
-
-
-def _welcome(base: str) -> str:
-    """What the demo prints when it serves."""
-    return f"""
-The demo serves a simulated event list at {base}/
-
-  TAP             {base}/tap
-  Cone search     {base}/scs/demo/events?
-
-From Python:
-
-  import pyvo
-  tap = pyvo.dal.TAPService("{base}/tap")
-  print(tap.search("SELECT TOP 5 * FROM demo.events ORDER BY energy DESC"))
-  cone = pyvo.dal.SCSService("{base}/scs/demo/events?")
-  print(cone.search(pos=(77.36, 5.69), radius=2.0))
-
-Ctrl-C stops everything.
-"""

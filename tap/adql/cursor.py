@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
+from tap.adql import hints
 from tap.adql.errors import AdqlError
 from tap.adql.lexer import Token, Version, tokenize
 from tap.adql.tree import Identifier
 
-DEPTH_LIMIT = 64
-"""Levels of nesting at most; the recursion of Python allows for some more."""
+NAMES = ("name", "delimited")
+"""Kinds of tokens that are identifiers."""
 
 
 class Cursor:
@@ -22,8 +22,7 @@ class Cursor:
         self.tokens = tokenize(text, version)
         self.token = self.tokens[0]
         self._index = 0
-        self._depth = 0
-        self._closing: dict[int, int] | None = None
+        self._query_parentheses: frozenset[int] | None = None
 
     def advance(self) -> Token:
         """Read the token here, and stand at the next."""
@@ -37,44 +36,26 @@ class Cursor:
         """The token so many places ahead; the end beyond it."""
         return self.tokens[min(self._index + ahead, len(self.tokens) - 1)]
 
-    def closing(self, ahead: int) -> int:
-        """Index of the parenthesis that closes the one so many places ahead; that of the end if none does."""
-        if self._closing is None:
-            self._closing = _matching_parentheses(self.tokens)
-        return self._closing.get(self._index + ahead, len(self.tokens) - 1)
+    def at(self, kind: str) -> bool:
+        """Whether a token of this kind stands here: a keyword, a sign, name, number, string, delimited or end."""
+        return self.token.kind == kind
 
-    def at_keyword(self, word: str) -> bool:
-        return self.token.kind == "keyword" and self.token.text == word
-
-    def at_operator(self, text: str) -> bool:
-        return self.token.kind == "operator" and self.token.text == text
-
-    def accept_keyword(self, word: str) -> bool:
-        """Read this keyword if it stands here."""
-        if self.at_keyword(word):
+    def accept(self, kind: str) -> bool:
+        """Read this keyword or sign if it stands here."""
+        if self.token.kind == kind:
             self.advance()
             return True
         return False
 
-    def accept_operator(self, text: str) -> bool:
-        """Read this operator if it stands here."""
-        if self.at_operator(text):
-            self.advance()
-            return True
-        return False
-
-    def expect_keyword(self, word: str) -> None:
-        if not self.accept_keyword(word):
-            raise self.unexpected(word)
-
-    def expect_operator(self, text: str, expected: str | None = None) -> None:
-        if not self.accept_operator(text):
-            raise self.unexpected(expected or text)
+    def expect(self, kind: str, expected: str | None = None) -> None:
+        """Read this keyword or sign, which must stand here."""
+        if not self.accept(kind):
+            raise self.unexpected(expected or kind)
 
     def identifier(self, expected: str) -> Identifier:
         """`<regular_identifier> | <delimited_identifier>`"""
         token = self.token
-        if token.kind not in ("name", "delimited"):
+        if token.kind not in NAMES:
             raise self.unexpected(expected)
         self.advance()
         return Identifier(token.text, token.kind == "delimited", token.at)
@@ -89,14 +70,16 @@ class Cursor:
         self.advance()
         return int(token.text)
 
-    @contextmanager
-    def nested(self, levels: int = 1) -> Iterator[None]:
-        """One level deeper (or several) while the block runs."""
-        self._depth += levels
-        if self._depth > DEPTH_LIMIT:
-            raise self.error(f"The query is nested too deeply: at most {DEPTH_LIMIT} levels are accepted")
-        yield
-        self._depth -= levels
+    def encloses_query(self) -> bool:
+        """Whether a parenthesis stands here that encloses a query, rather than an expression or joined tables."""
+        if self.token.kind != "(":
+            return False
+        following = self.tokens[self._index + 1].kind
+        if following != "(":
+            return following == "SELECT"
+        if self._query_parentheses is None:
+            self._query_parentheses = _query_parentheses(self.tokens)
+        return self._index in self._query_parentheses
 
     def only_in_2_1(self, what: str) -> None:
         if self.version == "2.0":
@@ -109,37 +92,35 @@ class Cursor:
     def unexpected(self, expected: str) -> AdqlError:
         """The error that something else stands here than expected."""
         token = self.token
-        previous = self.tokens[self._index - 1] if self._index else None
+        before = self.tokens[self._index - 1] if self._index else Token("", "", 0)
+        hint = hints.for_token(token.kind, token.text, (before.kind, before.text))
         if token.kind == "end":
-            return self.error(f"The query ends too early: expected {expected}")
+            return self.error(f"The query ends too early: expected {expected}", hint=hint)
         shown = {"string": f"'{token.text}'", "delimited": f'"{token.text}"'}.get(token.kind, token.text)
-        return self.error(f"Expected {expected}, found {shown[:60]}", hint=_hint(previous, token))
+        return self.error(f"Expected {expected}, found {shown[:60]}", hint=hint)
 
 
-def _matching_parentheses(tokens: list[Token]) -> dict[int, int]:
-    open_, pairs = [], {}
+def _query_parentheses(tokens: list[Token]) -> frozenset[int]:
+    """The parentheses that enclose a query, by index.
+
+    Those before a SELECT do, and those around them, up to one that is followed by a name: that one is a derived table,
+    and what stands around it are joined tables, as in `((SELECT ...) AS x JOIN t USING (a))`.
+    """
+    behind: dict[int, str] = {}
+    for index, kind_behind in _parentheses(tokens):
+        inner = index + 1
+        if tokens[inner].kind == "SELECT" or behind.get(inner, "AS") not in (*NAMES, "AS"):
+            behind[index] = kind_behind
+    return frozenset(behind)
+
+
+def _parentheses(tokens: list[Token]) -> Iterator[tuple[int, str]]:
+    """Index of each opening parenthesis, and the kind of the token behind its end; inner ones before outer ones."""
+    open_: list[int] = []
     for index, token in enumerate(tokens):
-        if token.kind == "operator" and token.text == "(":
+        if token.kind == "(":
             open_.append(index)
-        elif token.kind == "operator" and token.text == ")" and open_:
-            pairs[open_.pop()] = index
-    return pairs
-
-
-_STRUCTURE = frozenset(
-    "AND AS BY CREATE DELETE DROP FROM GROUP HAVING INSERT JOIN NOT ON OR ORDER SELECT UNION UPDATE WHERE WITH".split()
-)
-"""Words that are hardly ever meant as names."""
-
-
-def _hint(previous: Token | None, token: Token) -> str | None:
-    """What a person may have meant."""
-    if "LIMIT" in (token.text.upper(), previous.text.upper() if previous else ""):
-        return "ADQL limits the number of rows by SELECT TOP n"
-    if previous is not None and previous.text == ";":
-        return "A request is one query"
-    if token.kind == "keyword" and token.text not in _STRUCTURE:
-        return f'{token.text} is a reserved word of ADQL: as a name it is written "{token.text.lower()}"'
-    if token.kind == "operator" and token.text == "=" and previous is not None and previous.text == "=":
-        return "Equality is written with one ="
-    return None
+        elif token.kind == ")" and open_:
+            yield open_.pop(), tokens[index + 1].kind
+    while open_:
+        yield open_.pop(), "end"

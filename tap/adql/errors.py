@@ -23,10 +23,10 @@ class AdqlError(UsageError):
         """`at` is an offset in `text`; `hint` a sentence on how it could be meant."""
         at = min(at, len(text))
         before = text[:at]
-        self.problem = problem
+        self.problem = _printable(problem)
         self.line = before.count("\n") + 1
         self.column = at - (before.rfind("\n") + 1) + 1
-        told = f"{problem}. {hint}" if hint else problem
+        told = f"{self.problem}. {_printable(hint)}" if hint else self.problem
         super().__init__(f"{told} (line {self.line}, column {self.column})\n{_excerpt(text, at)}")
 
 
@@ -38,5 +38,9 @@ def _excerpt(text: str, at: int) -> str:
     first, last = max(start, at - _CONTEXT), min(end, at + _CONTEXT)
     shown = ("... " if first > start else "") + text[first:last] + (" ..." if last < end else "")
     offset = at - first + (4 if first > start else 0)
-    # A tab stays one character wide, so that the caret stands below its place.
-    return "".join(c if c.isprintable() else " " for c in shown) + "\n" + " " * offset + "^"
+    return _printable(shown) + "\n" + " " * offset + "^"
+
+
+def _printable(text: str) -> str:
+    """The text as any encoding, XML and terminal can bear it; of the same length, so that a caret keeps its place."""
+    return "".join(c if c.isprintable() else " " for c in text)

@@ -44,7 +44,7 @@ class ExpressionParser(GeometryParser):
 
     def _as_condition(self, node: tree.Value | tree.Condition) -> tree.Condition:
         if node.kind != "truth":
-            if self.token.kind == "end" or self.at_operator(")"):
+            if self.token.kind == "end" or self.at(")"):
                 raise self.error("Expected a condition, such as a comparison", node.at)
             raise self.unexpected("a comparison (=, <>, <, >, <=, >=, BETWEEN, IN, LIKE or IS NULL)")
         return cast("tree.Condition", node)
@@ -52,33 +52,33 @@ class ExpressionParser(GeometryParser):
     def _or(self) -> tree.Value | tree.Condition:
         """`<boolean_term> { OR <boolean_term> }`"""
         first = self._and()
-        if not self.at_keyword("OR"):
+        if not self.at("OR"):
             return first
         conditions = [self._as_condition(first)]
-        while self.accept_keyword("OR"):
+        while self.accept("OR"):
             conditions.append(self._as_condition(self._and()))
         return tree.Or(tuple(conditions), first.at)
 
     def _and(self) -> tree.Value | tree.Condition:
         """`<boolean_factor> { AND <boolean_factor> }`"""
         first = self._not()
-        if not self.at_keyword("AND"):
+        if not self.at("AND"):
             return first
         conditions = [self._as_condition(first)]
-        while self.accept_keyword("AND"):
+        while self.accept("AND"):
             conditions.append(self._as_condition(self._not()))
         return tree.And(tuple(conditions), first.at)
 
     def _not(self) -> tree.Value | tree.Condition:
         """`[ NOT ] <boolean_primary>`"""
-        if not self.at_keyword("NOT"):
+        if not self.at("NOT"):
             return self._predicate()
         at = self.advance().at
         return tree.Not(self._as_condition(self._predicate()), at)
 
     def _predicate(self) -> tree.Value | tree.Condition:
         """`<comparison_predicate> | <between_predicate> | <in_predicate> | ... | ( <search_condition> )`"""
-        if self.at_keyword("EXISTS"):
+        if self.at("EXISTS"):
             at = self.advance().at
             return tree.Exists(self.subquery(), at)
         left = self._concatenation()
@@ -98,19 +98,19 @@ class ExpressionParser(GeometryParser):
 
     def _word_predicate(self, left: tree.Value) -> tree.Value | tree.Condition:
         """`[ NOT ] BETWEEN ... | [ NOT ] IN ... | [ NOT ] { LIKE | ILIKE } ... | IS [ NOT ] NULL`"""
-        if self.accept_keyword("IS"):
-            negated = self.accept_keyword("NOT")
-            self.expect_keyword("NULL")
+        if self.accept("IS"):
+            negated = self.accept("NOT")
+            self.expect("NULL")
             return tree.IsNull(left, negated, left.at)
-        negated = self.accept_keyword("NOT")
-        if self.accept_keyword("BETWEEN"):
+        negated = self.accept("NOT")
+        if self.accept("BETWEEN"):
             low = self.value()
-            self.expect_keyword("AND")
+            self.expect("AND")
             return tree.Between(left, low, self.value(), negated, left.at)
-        if self.accept_keyword("IN"):
+        if self.accept("IN"):
             return self._membership(left, negated)
-        if self.at_keyword("LIKE") or self.at_keyword("ILIKE"):
-            ignore_case = self.at_keyword("ILIKE")
+        if self.at("LIKE") or self.at("ILIKE"):
+            ignore_case = self.at("ILIKE")
             self.advance()
             return tree.Like(left, self.string_value(), negated, ignore_case, left.at)
         if negated:
@@ -121,12 +121,12 @@ class ExpressionParser(GeometryParser):
         """`IN { <table_subquery> | ( <value_expression> { , <value_expression> } ) }`"""
         if self.query_in_parentheses():
             return tree.InQuery(left, self.subquery(), negated, left.at)
-        self.expect_operator("(", "a list of values or a subquery in parentheses")
+        self.expect("(", "a list of values or a subquery in parentheses")
         with self.nested():
             items = [self.value()]
-            while self.accept_operator(","):
+            while self.accept(","):
                 items.append(self.value())
-        self.expect_operator(")", "a comma or )")
+        self.expect(")", "a comma or )")
         return tree.InList(left, tuple(items), negated, left.at)
 
     def query_in_parentheses(self) -> bool:
@@ -159,21 +159,21 @@ class ExpressionParser(GeometryParser):
     def _concatenation(self) -> tree.Value | tree.Condition:
         """`<character_factor> { || <character_factor> }`"""
         first = self._sum()
-        if not self.at_operator("||"):
+        if not self.at("||"):
             return first
         operands = [self._as_string(first)]
-        while self.accept_operator("||"):
+        while self.accept("||"):
             operands.append(self._as_string(self._sum()))
         return tree.Concatenation(tuple(operands), first.at)
 
     def _sum(self) -> tree.Value | tree.Condition:
         """`<term> { { + | - } <term> }`"""
         first = self._term()
-        if not (self.at_operator("+") or self.at_operator("-")):
+        if not (self.at("+") or self.at("-")):
             return first
         number = self.as_number(first)
         steps = []
-        while self.at_operator("+") or self.at_operator("-"):
+        while self.at("+") or self.at("-"):
             operator = self.advance().text
             steps.append((operator, self.as_number(self._term())))
         return tree.Arithmetic(number, tuple(steps), first.at)
@@ -181,11 +181,11 @@ class ExpressionParser(GeometryParser):
     def _term(self) -> tree.Value | tree.Condition:
         """`<factor> { { * | / } <factor> }`"""
         first = self._factor()
-        if not (self.at_operator("*") or self.at_operator("/")):
+        if not (self.at("*") or self.at("/")):
             return first
         number = self.as_number(first)
         steps = []
-        while self.at_operator("*") or self.at_operator("/"):
+        while self.at("*") or self.at("/"):
             operator = self.advance().text
             steps.append((operator, self.as_number(self._factor())))
         return tree.Arithmetic(number, tuple(steps), first.at)
@@ -234,30 +234,30 @@ class ExpressionParser(GeometryParser):
         self.advance()
         with self.nested():
             node = self._or()
-        self.expect_operator(")")
+        self.expect(")")
         return node
 
     def _reference(self) -> tree.Value:
         """`[ <qualifier> . ] <column_name> | <user_defined_function>`"""
         at = self.token.at
         parts = [self.identifier("a column name")]
-        if self.at_operator("(") and not parts[0].delimited:
+        if self.at("(") and not parts[0].delimited:
             return tree.UserFunction(parts[0].name, self.arguments(0, None), at)
-        while len(parts) < 4 and self.accept_operator("."):
+        while len(parts) < 4 and self.accept("."):
             parts.append(self.identifier("a name after the dot"))
         return tree.ColumnReference(tuple(parts), at)
 
     def arguments(self, least: int, most: int | None) -> tuple[tree.Value, ...]:
         """`( [ <value_expression> { , <value_expression> } ] )`, so many of them."""
         at = self.token.at
-        self.expect_operator("(")
+        self.expect("(")
         items = []
         with self.nested():
-            if not self.at_operator(")"):
+            if not self.at(")"):
                 items.append(self.value())
-                while self.accept_operator(","):
+                while self.accept(","):
                     items.append(self.value())
-        self.expect_operator(")", "a comma or )")
+        self.expect(")", "a comma or )")
         if len(items) < least or (most is not None and len(items) > most):
             wanted = f"{least}" if least == most else f"{least} to {most}" if most is not None else f"{least} or more"
             raise self.error(f"{len(items)} arguments are given here; expected {wanted}", at)
@@ -306,37 +306,37 @@ class ExpressionParser(GeometryParser):
     def _set_function(self) -> tree.Value:
         """`COUNT ( * ) | { AVG | MAX | MIN | SUM | COUNT } ( [ DISTINCT | ALL ] <value_expression> )`"""
         token = self.advance()
-        self.expect_operator("(")
-        if token.text == "COUNT" and self.accept_operator("*"):
-            self.expect_operator(")")
+        self.expect("(")
+        if token.text == "COUNT" and self.accept("*"):
+            self.expect(")")
             return tree.SetFunction("COUNT", None, at=token.at)
-        distinct = self.accept_keyword("DISTINCT")
+        distinct = self.accept("DISTINCT")
         if not distinct:
-            self.accept_keyword("ALL")
+            self.accept("ALL")
         with self.nested():
             argument = self.value()
-        self.expect_operator(")")
+        self.expect(")")
         return tree.SetFunction(token.text, argument, distinct, token.at)
 
     def _cast(self) -> tree.Value:
         """`CAST ( <value_expression> AS <cast_target> )`"""
         self.only_in_2_1("CAST")
         at = self.advance().at
-        self.expect_operator("(")
+        self.expect("(")
         with self.nested():
             operand = self.value()
-        self.expect_keyword("AS")
+        self.expect("AS")
         if not (self.token.kind == "keyword" and self.token.text in _TYPES):
             raise self.unexpected(f"a type, one of {', '.join(sorted(_TYPES))}")
         target = self.advance().text
         length = None
         if target == "DOUBLE":
-            self.expect_keyword("PRECISION")
+            self.expect("PRECISION")
             target = "DOUBLE PRECISION"
-        elif target in ("CHAR", "VARCHAR") and self.accept_operator("("):
+        elif target in ("CHAR", "VARCHAR") and self.accept("("):
             length = self.unsigned("The length of a string type is an integer")
-            self.expect_operator(")")
-        self.expect_operator(")")
+            self.expect(")")
+        self.expect(")")
         return tree.Cast(operand, target, length, at)
 
     def _in_unit(self) -> tree.Value:

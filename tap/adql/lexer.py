@@ -6,19 +6,25 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from tap.adql import hints
 from tap.adql.errors import AdqlError
 from vo_service.catalog.model import RESERVED_WORDS
-from vo_service.errors import UsageError
 
 Version: TypeAlias = Literal["2.0", "2.1"]
 
 LENGTH_LIMIT = 1_000_000
 """Characters of a query at most: far beyond what people or programs write, far below what would strain the service."""
 
+DEPTH_LIMIT = 48
+"""Parentheses within parentheses at most: the parser and what follows it recurse, which Python allows for some more."""
+
 _NEW_IN_2_1 = frozenset({"BIGINT", "ILIKE", "IN_UNIT", "OFFSET"})
 """Words that ADQL 2.0 does not reserve."""
 
 _KEYWORDS: dict[Version, frozenset[str]] = {"2.1": RESERVED_WORDS, "2.0": RESERVED_WORDS - _NEW_IN_2_1}
+
+_FORBIDDEN = re.compile("[\0\ud800-\udfff]")
+"""Not even in strings and comments: no database stores them, and no encoding has the surrogates."""
 
 _SPACE = r"(?:[ \t\r\n\f\v]++|--[^\n]*+)*+"
 
@@ -28,20 +34,20 @@ _TOKEN = re.compile(
     + r"""(?:
         (?P<name>[A-Za-z][A-Za-z0-9_]*+)
       | (?P<number>(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?\d++)?+)(?![A-Za-z0-9_.])
-      | (?P<operator><>|!=|<=|>=|\|\||[()*,./<>=+;-])
+      | (?P<sign><>|!=|<=|>=|\|\||[()*,.<>=+;-]|/(?!\*))
       | (?P<string>'(?:[^']++|'')*+')
       | (?P<delimited>"(?:[^"]++|"")++")
       | (?P<end>\Z)
     )""",
-    re.VERBOSE,
+    re.VERBOSE | re.ASCII,
 )
 
 
 @dataclass(slots=True)
 class Token:
-    """A token; `kind` is name, keyword, operator, number, string, delimited or end.
+    """A token; `kind` is name, number, string, delimited or end, and the word or sign itself for keywords and signs.
 
-    `text` of a keyword is in upper case, that of strings and delimited identifiers without their quotes.
+    Keywords are in upper case; `text` of strings and delimited identifiers is without their quotes.
     """
 
     kind: str
@@ -50,12 +56,11 @@ class Token:
 
 
 def tokenize(text: str, version: Version) -> list[Token]:
-    """The tokens of a query; the last is of kind "end". Raises AdqlError, and UsageError for a query too long to read."""
-    if len(text) > LENGTH_LIMIT:
-        raise UsageError(f"The query has {len(text):,} characters; at most {LENGTH_LIMIT:,} are accepted")
+    """The tokens of a query; the last is of kind "end". Raises AdqlError."""
+    _check_text(text)
     keywords = _KEYWORDS[version]
     tokens: list[Token] = []
-    place = 0
+    place = depth = 0
     while True:
         match = _TOKEN.match(text, place)
         if match is None:
@@ -64,7 +69,12 @@ def tokenize(text: str, version: Version) -> list[Token]:
         value, at, begin, place = match[kind], match.start(kind), place, match.end()
         if kind == "name":
             upper = value.upper()
-            tokens.append(Token("keyword", upper, at) if upper in keywords else Token("name", value, at))
+            tokens.append(Token(upper, upper, at) if upper in keywords else Token("name", value, at))
+        elif kind == "sign":
+            tokens.append(Token(value, value, at))
+            depth += (value == "(") - (value == ")")
+            if depth > DEPTH_LIMIT:
+                raise AdqlError(f"The query is nested too deeply: at most {DEPTH_LIMIT} levels are accepted", text, at)
         elif kind == "string":
             value = value[1:-1].replace("''", "'")
             if tokens and tokens[-1].kind == "string" and "\n" in text[begin:at]:
@@ -79,19 +89,12 @@ def tokenize(text: str, version: Version) -> list[Token]:
                 return tokens
 
 
-_HINTS = {
-    "%": "The remainder of a division is MOD(a, b)",
-    "[": "ADQL has no arrays",
-    "&": "Conditions are joined by AND",
-    "|": "Strings are joined by ||, conditions by OR",
-    "`": 'Names are delimited by double quotes: "name"',
-    "\u00a0": "It is a no-break space; type a plain one",
-    "\u2018": "Strings stand between straight quotes: 'text'",
-    "\u2019": "Strings stand between straight quotes: 'text'",
-    "\u201c": 'Names are delimited by straight double quotes: "name"',
-    "\u201d": 'Names are delimited by straight double quotes: "name"',
-    "_": 'A name begins with a letter; others are written in double quotes: "_name"',
-}
+def _check_text(text: str) -> None:
+    if len(text) > LENGTH_LIMIT:
+        problem = f"The query has {len(text):,} characters; at most {LENGTH_LIMIT:,} are accepted"
+        raise AdqlError(problem, text, LENGTH_LIMIT)
+    if found := _FORBIDDEN.search(text):
+        raise AdqlError(f"The character {_shown(found[0])} cannot be part of a query", text, found.start())
 
 
 def _no_token(text: str, place: int) -> AdqlError:
@@ -104,8 +107,11 @@ def _no_token(text: str, place: int) -> AdqlError:
         return AdqlError(problem, text, at)
     if (character.isascii() and character.isdigit()) or character == ".":
         return AdqlError("This is neither a number nor a name", text, at, hint="A name begins with a letter")
-    hint = _HINTS.get(character)
+    hint = hints.CHARACTERS.get(character)
     if hint is None and character.isalpha():
         hint = 'Letters beyond A-Z are allowed in names that stand in double quotes: "name"'
-    shown = character if character.isprintable() else f"U+{ord(character):04X}"
-    return AdqlError(f"The character {shown} has no meaning here", text, at, hint=hint)
+    return AdqlError(f"The character {_shown(character)} has no meaning here", text, at, hint=hint)
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() else f"U+{ord(character):04X}"

@@ -25,9 +25,9 @@ class _QueryParser(ExpressionParser):
     def whole_query(self) -> tree.Query:
         """`[ <with_clause> ] <select_expression>`"""
         at = self.token.at
-        common = self._with_clause() if self.at_keyword("WITH") else ()
+        common = self._with_clause() if self.at("WITH") else ()
         expression = self.query_expression()
-        self.accept_operator(";")
+        self.accept(";")
         if self.token.kind != "end":
             raise self.unexpected("the end of the query")
         return tree.Query(expression, common, self.text, at)
@@ -37,17 +37,17 @@ class _QueryParser(ExpressionParser):
         self.only_in_2_1("WITH")
         self.advance()
         tables = [self._common_table()]
-        while self.accept_operator(","):
+        while self.accept(","):
             tables.append(self._common_table())
         return tuple(tables)
 
     def _common_table(self) -> tree.CommonTable:
         at = self.token.at
         name = self.identifier("a name for the common table")
-        self.expect_keyword("AS")
-        self.expect_operator("(", "the query of the common table in parentheses")
+        self.expect("AS")
+        self.expect("(", "the query of the common table in parentheses")
         query = self.query_expression()
-        self.expect_operator(")")
+        self.expect(")")
         return tree.CommonTable(name, query, at)
 
     # Queries
@@ -56,8 +56,8 @@ class _QueryParser(ExpressionParser):
         """`<query_set_expression> [ <order_by_clause> ] [ <offset_clause> ]`"""
         at = self.token.at
         body = self._union()
-        order_by = self._order_by() if self.at_keyword("ORDER") else ()
-        offset = self._offset() if self.at_keyword("OFFSET") else None
+        order_by = self._order_by() if self.at("ORDER") else ()
+        offset = self._offset() if self.at("OFFSET") else None
         return tree.QueryExpression(body, order_by, offset, at)
 
     def _union(self) -> tree.QueryBody:
@@ -65,9 +65,9 @@ class _QueryParser(ExpressionParser):
         at = self.token.at
         first = self._intersection()
         steps: list[tuple[Literal["UNION", "EXCEPT", "INTERSECT"], bool, tree.QueryBody]] = []
-        while self.at_keyword("UNION") or self.at_keyword("EXCEPT"):
+        while self.at("UNION") or self.at("EXCEPT"):
             operator = cast("Literal['UNION', 'EXCEPT']", self.set_operator())
-            steps.append((operator, self.accept_keyword("ALL"), self._intersection()))
+            steps.append((operator, self.accept("ALL"), self._intersection()))
         return tree.SetOperation(first, tuple(steps), at) if steps else first
 
     def _intersection(self) -> tree.QueryBody:
@@ -75,9 +75,9 @@ class _QueryParser(ExpressionParser):
         at = self.token.at
         first = self._query_primary()
         steps: list[tuple[Literal["UNION", "EXCEPT", "INTERSECT"], bool, tree.QueryBody]] = []
-        while self.at_keyword("INTERSECT"):
+        while self.at("INTERSECT"):
             self.set_operator()
-            steps.append(("INTERSECT", self.accept_keyword("ALL"), self._query_primary()))
+            steps.append(("INTERSECT", self.accept("ALL"), self._query_primary()))
         return tree.SetOperation(first, tuple(steps), at) if steps else first
 
     def set_operator(self) -> str:
@@ -86,44 +86,44 @@ class _QueryParser(ExpressionParser):
 
     def _query_primary(self) -> tree.QueryBody:
         """`<select_query> | ( <select_expression> )`"""
-        if self.accept_operator("("):
+        if self.accept("("):
             with self.nested():
                 query = self.query_expression()
-            self.expect_operator(")")
+            self.expect(")")
             return query
         return self._select()
 
     def _select(self) -> tree.Select:
         """`SELECT [ DISTINCT | ALL ] [ TOP n ] <select_list> FROM ... [ WHERE ] [ GROUP BY ] [ HAVING ]`"""
         at = self.token.at
-        self.expect_keyword("SELECT")
+        self.expect("SELECT")
         distinct = self._set_quantifier()
-        top = self.unsigned("TOP takes a number of rows") if self.accept_keyword("TOP") else None
+        top = self.unsigned("TOP takes a number of rows") if self.accept("TOP") else None
         items = self._select_list()
-        self.expect_keyword("FROM")
+        self.expect("FROM")
         tables = [self._table_reference()]
-        while self.accept_operator(","):
+        while self.accept(","):
             tables.append(self._table_reference())
-        where = self.condition() if self.accept_keyword("WHERE") else None
-        group_by = self._group_by() if self.accept_keyword("GROUP") else ()
-        having = self.condition() if self.accept_keyword("HAVING") else None
+        where = self.condition() if self.accept("WHERE") else None
+        group_by = self._group_by() if self.accept("GROUP") else ()
+        having = self.condition() if self.accept("HAVING") else None
         return tree.Select(items, tuple(tables), where, group_by, having, distinct, top, at)
 
     def _set_quantifier(self) -> bool:
         """`[ DISTINCT | ALL ]`; True for DISTINCT."""
-        return self.accept_keyword("DISTINCT") or (self.accept_keyword("ALL") and False)
+        return self.accept("DISTINCT") or (self.accept("ALL") and False)
 
     def _select_list(self) -> tuple[tree.AllColumns | tree.SelectItem, ...]:
         """`<select_sublist> { , <select_sublist> }`; a `*` may stand among others, as services always allowed."""
         items = [self._select_item()]
-        while self.accept_operator(","):
+        while self.accept(","):
             items.append(self._select_item())
         return tuple(items)
 
     def _select_item(self) -> tree.AllColumns | tree.SelectItem:
         """`<value_expression> [ [ AS ] <column_name> ] | [ <qualifier> . ] *`"""
         at = self.token.at
-        if self.accept_operator("*"):
+        if self.accept("*"):
             return tree.AllColumns(None, at)
         if (table := self._qualifier_before_star()) is not None:
             return tree.AllColumns(table, at)
@@ -139,40 +139,40 @@ class _QueryParser(ExpressionParser):
             return None
         at = self.token.at
         parts = []
-        while not self.accept_operator("*"):
+        while not self.accept("*"):
             parts.append(self.identifier("a table name"))
             self.advance()
         return tree.TableName(tuple(parts), at)
 
     def _alias(self) -> tree.Identifier | None:
         """`[ [ AS ] <identifier> ]`"""
-        if self.accept_keyword("AS"):
+        if self.accept("AS"):
             return self.identifier("a name after AS")
         return self.identifier("a name") if self.token.kind in ("name", "delimited") else None
 
     def _group_by(self) -> tuple[tree.Value, ...]:
         """`GROUP BY <group_by_term> { , <group_by_term> }`"""
-        self.expect_keyword("BY")
+        self.expect("BY")
         terms = [self.value()]
-        while self.accept_operator(","):
+        while self.accept(","):
             terms.append(self.value())
         return tuple(terms)
 
     def _order_by(self) -> tuple[tree.OrderTerm, ...]:
         """`ORDER BY <order_by_expression> [ ASC | DESC ] { , ... }`"""
         self.advance()
-        self.expect_keyword("BY")
+        self.expect("BY")
         terms = [self._order_term()]
-        while self.accept_operator(","):
+        while self.accept(","):
             terms.append(self._order_term())
         return tuple(terms)
 
     def _order_term(self) -> tree.OrderTerm:
         at = self.token.at
         value = self.value()
-        descending = self.accept_keyword("DESC")
+        descending = self.accept("DESC")
         if not descending:
-            self.accept_keyword("ASC")
+            self.accept("ASC")
         return tree.OrderTerm(value, descending, at)
 
     def _offset(self) -> int:
@@ -195,15 +195,15 @@ class _QueryParser(ExpressionParser):
 
     def _join(self, left: tree.TableReference) -> tree.Join:
         at = self.token.at
-        natural = self.accept_keyword("NATURAL")
+        natural = self.accept("NATURAL")
         kind = self._join_type()
-        self.expect_keyword("JOIN")
+        self.expect("JOIN")
         right = self._table_primary()
         condition: tree.Condition | None = None
         using: tuple[tree.Identifier, ...] = ()
-        if self.accept_keyword("ON"):
+        if self.accept("ON"):
             condition = self.condition()
-        elif self.accept_keyword("USING"):
+        elif self.accept("USING"):
             using = self._using()
         if natural and (condition or using):
             raise self.error("A NATURAL JOIN has neither ON nor USING", at)
@@ -213,25 +213,25 @@ class _QueryParser(ExpressionParser):
         """`[ INNER | { LEFT | RIGHT | FULL } [ OUTER ] ]`"""
         kinds: tuple[Literal["LEFT", "RIGHT", "FULL"], ...] = ("LEFT", "RIGHT", "FULL")
         for kind in kinds:
-            if self.accept_keyword(kind):
-                self.accept_keyword("OUTER")
+            if self.accept(kind):
+                self.accept("OUTER")
                 return kind
-        self.accept_keyword("INNER")
+        self.accept("INNER")
         return "INNER"
 
     def _using(self) -> tuple[tree.Identifier, ...]:
         """`USING ( <column_name> { , <column_name> } )`"""
-        self.expect_operator("(", "the columns to join on, in parentheses")
+        self.expect("(", "the columns to join on, in parentheses")
         columns = [self.identifier("a column name")]
-        while self.accept_operator(","):
+        while self.accept(","):
             columns.append(self.identifier("a column name"))
-        self.expect_operator(")")
+        self.expect(")")
         return tuple(columns)
 
     def _table_primary(self) -> tree.TableReference:
         """`<table_name> [ [ AS ] <alias> ] | <subquery> [ AS ] <alias> | ( <joined_table> )`"""
         at = self.token.at
-        if not self.at_operator("("):
+        if not self.at("("):
             return tree.NamedTable(self._table_name(), self._alias(), at)
         if self._subquery_begins():
             query = self.subquery()
@@ -244,14 +244,14 @@ class _QueryParser(ExpressionParser):
             table = self._table_reference()
         if not isinstance(table, tree.Join):
             raise self.unexpected("JOIN")
-        self.expect_operator(")")
+        self.expect(")")
         return table
 
     def _table_name(self) -> tree.TableName:
         """`[ [ <catalog_name> . ] <schema_name> . ] <table_name>`"""
         at = self.token.at
         parts = [self.identifier("the name of a table")]
-        while len(parts) < 3 and self.accept_operator("."):
+        while len(parts) < 3 and self.accept("."):
             parts.append(self.identifier("a name after the dot"))
         return tree.TableName(tuple(parts), at)
 
@@ -276,8 +276,8 @@ class _QueryParser(ExpressionParser):
 
     def subquery(self) -> tree.QueryExpression:
         """`( <query_expression> )`"""
-        self.expect_operator("(", "a subquery in parentheses")
+        self.expect("(", "a subquery in parentheses")
         with self.nested():
             query = self.query_expression()
-        self.expect_operator(")")
+        self.expect(")")
         return query

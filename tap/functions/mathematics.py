@@ -50,7 +50,7 @@ def _rand(arguments: Sequence[Column]) -> str:
     """The seed is set once per query, by the subselect, then every row draws its own number."""
     if not arguments:
         return "random()"
-    return "CASE WHEN (SELECT setseed(tanh(CAST({0} AS double precision) / 1e6))) IS NOT NULL THEN random() END"
+    return "CASE WHEN (SELECT setseed(tanh(CAST({0} AS double precision) / 1000000))) IS NOT NULL THEN random() END"
 
 
 MATHEMATICS: Final = (

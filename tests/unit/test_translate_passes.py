@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.adql import AdqlError, parse, tree
+from tap.functions.declaration import Function
 from tap.functions.registry import FUNCTIONS, function_named
 from tap.translate import translate
-from tap.translate.bound import Constant, Expression, Operation, Query, Select
+from tap.translate.bound import Condition, Constant, Expression, Operation, Query, Select
 from tap.translate.constants import value_of
 from tap.translate.emit import _CONDITIONS as EMITTED_CONDITIONS
 from tap.translate.emit import _EXPRESSIONS as EMITTED_EXPRESSIONS
@@ -32,19 +33,14 @@ def test_every_construct_of_the_tree_is_resolved_and_emitted() -> None:
     assert set(RESOLVED_VALUES) == set(get_args(tree.Value))
     assert set(RESOLVED_CONDITIONS) == set(get_args(tree.Condition))
     assert set(EMITTED_EXPRESSIONS) == set(get_args(Expression))
-    from tap.translate import bound  # noqa: PLC0415: names that tests need once
-
-    assert set(EMITTED_CONDITIONS) == set(get_args(bound.Condition))
+    assert set(EMITTED_CONDITIONS) == set(get_args(Condition))
 
 
 # Functions ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
-def test_declaration(function: object) -> None:
-    from tap.functions.declaration import Function  # noqa: PLC0415
-
-    assert isinstance(function, Function)
+def test_declaration(function: Function) -> None:
     assert function.name == function.name.upper()
     assert function_named(function.name.title()) is function
     assert function.description.endswith(".")

@@ -140,8 +140,8 @@ def _document(table: ResultTable, *, tabledata: bool) -> bytes:
     _add_systems(resource, table)
     element = etree.SubElement(resource, "TABLE", name=_legal(table.name))
     _describe(element, table.description)
-    for index, column in enumerate(table.columns):
-        element.append(_field(column, index, table))
+    for column in table.columns:
+        element.append(_field(column))
     data = etree.SubElement(element, "DATA")
     if tabledata:
         rows = etree.SubElement(data, "TABLEDATA")
@@ -168,9 +168,9 @@ def _info(info: Info) -> etree._Element:
     return element
 
 
-def _field(column: Column, index: int, table: ResultTable) -> etree._Element:
+def _field(column: Column) -> etree._Element:
+    # Without an ID: readers would prefer it to the name.
     attributes = {
-        "ID": f"col{index + 1}",
         "name": column.name,
         "datatype": column.datatype,
         "arraysize": column.arraysize,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from vo_service.sky.angles import haversine
+from vo_service.sky.angles import haversine, without_dust
 from vo_service.sky.cover import SPLIT_RADIUS, Ranges, cone_cover
 
 
@@ -24,6 +24,7 @@ def within_cone(hpx: str, ra: str, dec: str, centre_ra: float, centre_dec: float
     """
     if radius >= 180:
         return "TRUE"
+    centre_ra, centre_dec = without_dust(centre_ra), without_dust(centre_dec)
     cover = cone_cover(centre_ra, centre_dec, radius)
     exact = exact_within_cone(ra, dec, literal(centre_ra), literal(centre_dec), radius)
     boundary = f"({in_ranges(hpx, cover.boundary)} AND {exact})"

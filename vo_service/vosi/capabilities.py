@@ -1,4 +1,4 @@
-"""The capabilities document (VOSI 1.1, section 2): what a service can do, written by the protocols' own descriptions."""
+"""The capabilities document (VOSI 1.1, section 2): what a service can do."""
 
 from __future__ import annotations
 

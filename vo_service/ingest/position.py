@@ -1,0 +1,53 @@
+"""Sky positions of rows: to ICRS degrees, into range, and their HEALPix index."""
+
+from __future__ import annotations
+
+import astropy.units as u
+import numpy as np
+from astropy.coordinates import SkyCoord
+from numpy.typing import NDArray
+
+from vo_service.catalog.description_input import PositionSource
+from vo_service.ingest.flaws import Flaws, Mask
+
+Degrees = NDArray[np.float64]
+
+ROUNDING = 1e-9
+"""Degrees by which a position may miss the limits, as conversion of units or frames rounds: 4 microarcseconds."""
+
+
+def to_icrs(longitude: Degrees, latitude: Degrees, missing: Mask, source: PositionSource, flaws: Flaws) -> tuple[Degrees, Degrees]:
+    """Right ascension and declination [deg, ICRS] of coordinates in the frame and unit of `source`.
+
+    Longitudes may count from 0 to 360 or from -180 to 180 degrees. Rows that are missing or out of range, which is a
+    flaw, get 0.
+    """
+    units = (u.hourangle, u.deg) if source.unit == "hourangle" else (u.Unit(source.unit),) * 2
+    lon, lat = (longitude * units[0]).to_value(u.deg), (latitude * units[1]).to_value(u.deg)
+    names = f"{source.longitude}, {source.latitude}"
+    inside = (lon >= -180 - ROUNDING) & (lon <= 360 + ROUNDING) & (np.abs(lat) <= 90 + ROUNDING)
+    flaws.add(
+        ~inside & ~missing, lambda row: f"{names}: {longitude[row]}, {latitude[row]} {source.unit} is no place on the sky"
+    )
+    usable = inside & ~missing
+    lon, lat = np.where(usable, lon, 0.0), np.clip(np.where(usable, lat, 0.0), -90, 90)
+    if source.frame == "icrs":
+        return lon % 360, lat
+    place = SkyCoord(lon, lat, unit=u.deg, frame=source.frame).icrs
+    return place.ra.deg, place.dec.deg
+
+
+def check_position(ra: Degrees, dec: Degrees, missing: Mask, flaws: Flaws) -> tuple[Degrees, Degrees]:
+    """Positions [deg, ICRS] in range: right ascension in [0, 360), declination in [-90, 90].
+
+    A right ascension of 360 is 0. What is missing or out of range is a flaw, and comes back as 0.
+    """
+    flaws.add(missing, lambda _: "it has no position")
+    inside = (ra >= -ROUNDING) & (ra <= 360 + ROUNDING) & (np.abs(dec) <= 90 + ROUNDING)
+    flaws.add(
+        ~inside & ~missing,
+        lambda row: f"RA {ra[row]}, Dec {dec[row]} is out of range (0 to 360, -90 to 90 degrees)",
+    )
+    usable = inside & ~missing
+    ra, dec = np.where(usable, np.maximum(ra, 0), 0.0), np.where(usable, np.clip(dec, -90, 90), 0.0)
+    return np.where(ra >= 360, 0.0, ra), dec
