@@ -127,8 +127,9 @@ def test_cones_equal_brute_force(url: str, centre: tuple[float, float], radius: 
     answer = httpx.get(f"{url}/scs/sky/Points", params=query, timeout=60)
     found = csv.read_csv(io.BytesIO(answer.content))
     assert sorted(found["ident"].to_pylist()) == np.flatnonzero(distances <= radius).tolist()
-    assert np.all(np.diff(found["_r"]) >= 0)
-    np.testing.assert_allclose(found["_r"], np.sort(distances[distances <= radius]), atol=1e-9)
+    found_distances = np.array(found["_r"].to_pylist(), float)
+    assert np.all(np.diff(found_distances) >= 0)
+    np.testing.assert_allclose(found_distances, np.sort(distances[distances <= radius]), atol=1e-9)
 
 
 def test_a_row_is_found_at_its_own_position(url: str) -> None:

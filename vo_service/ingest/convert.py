@@ -305,9 +305,9 @@ def _convert_booleans(values: pa.Array, column: Column, flaws: Flaws) -> pa.Arra
 def _convert_timestamps(values: pa.Array, column: Column, flaws: Flaws) -> pa.Array:
     target = pa.timestamp("us")
     if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
-        return values.cast(pa.timestamp("us", values.type.tz) if pa.types.is_timestamp(values.type) else target, False).cast(
-            target
-        )
+        return values.cast(
+            pa.timestamp("us", values.type.tz) if pa.types.is_timestamp(values.type) else target, False
+        ).cast(target)
     if not pa.types.is_string(values.type):
         raise _unfit(column, f"{values.type} values where times in ISO 8601 are expected")
     text = pc.replace_substring_regex(_trimmed(values), r"^([^.]*(\.\d{1,6})?)\d*Z?$", r"\1")

@@ -16,7 +16,9 @@ ROUNDING = 1e-9
 """Degrees by which a position may miss the limits, as conversion of units or frames rounds: 4 microarcseconds."""
 
 
-def to_icrs(longitude: Degrees, latitude: Degrees, missing: Mask, source: PositionSource, flaws: Flaws) -> tuple[Degrees, Degrees]:
+def to_icrs(
+    longitude: Degrees, latitude: Degrees, missing: Mask, source: PositionSource, flaws: Flaws
+) -> tuple[Degrees, Degrees]:
     """Right ascension and declination [deg, ICRS] of coordinates in the frame and unit of `source`.
 
     Longitudes may count from 0 to 360 or from -180 to 180 degrees. Rows that are missing or out of range, which is a
@@ -27,7 +29,8 @@ def to_icrs(longitude: Degrees, latitude: Degrees, missing: Mask, source: Positi
     names = f"{source.longitude}, {source.latitude}"
     inside = (lon >= -180 - ROUNDING) & (lon <= 360 + ROUNDING) & (np.abs(lat) <= 90 + ROUNDING)
     flaws.add(
-        ~inside & ~missing, lambda row: f"{names}: {longitude[row]}, {latitude[row]} {source.unit} is no place on the sky"
+        ~inside & ~missing,
+        lambda row: f"{names}: {longitude[row]}, {latitude[row]} {source.unit} is no place on the sky",
     )
     usable = inside & ~missing
     lon, lat = np.where(usable, lon, 0.0), np.clip(np.where(usable, lat, 0.0), -90, 90)
