@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-
-from tap.adql import tree
-from tap.adql.cursor import Cursor
+from tap.adql import hints, tree
+from tap.adql.functions import FunctionParser
 
 
-class GeometryParser(Cursor):
-    """Adds geometry to a cursor; expressions and subqueries come from the classes above it."""
+class GeometryParser(FunctionParser):
+    """Adds the functions of geometry to the others."""
 
     GEOMETRY = frozenset(
         {"POINT", "CIRCLE", "BOX", "POLYGON", "REGION", "CENTROID", "AREA", "COORD1", "COORD2", "COORDSYS"}
@@ -17,26 +15,10 @@ class GeometryParser(Cursor):
     )
     """The words that `geometry` reads."""
 
-    @abstractmethod
-    def value(self) -> tree.Value:
-        """`<value_expression>`"""
-
-    @abstractmethod
-    def arguments(self, least: int, most: int | None) -> tuple[tree.Value, ...]:
-        """Arguments in parentheses."""
-
-    @abstractmethod
-    def as_number(self, node: tree.Value | tree.Condition) -> tree.Value:
-        """The node, if it can be a number."""
-
-    @abstractmethod
-    def subquery(self) -> tree.QueryExpression:
-        """`( <query_expression> )`"""
-
     def geometry(self) -> tree.Value:
         """`<geometry_value_function>`, `<numeric_geometry_function>` or `<string_geometry_function>`"""
         token = self.advance()
-        match token.text:
+        match token.kind:
             case "POINT":
                 coordsys, (longitude, latitude) = self._shape(2, 2)
                 return tree.Point(self.as_number(longitude), self.as_number(latitude), coordsys, token.at)
@@ -57,7 +39,7 @@ class GeometryParser(Cursor):
                 return self._distance(token.at)
             case "CONTAINS" | "INTERSECTS":
                 first, second = (self._as_geometry(argument) for argument in self.arguments(2, 2))
-                return tree.GeometryPredicate(token.text, first, second, token.at)
+                return tree.GeometryPredicate(token.kind, first, second, token.at)
             case name:
                 return self._property(name, token.at)
 
@@ -82,7 +64,8 @@ class GeometryParser(Cursor):
         rest = arguments[1:] if isinstance(first, tree.String | tree.Null) else arguments
         if len(rest) < least or (most is not None and len(rest) > most):
             wanted = str(least) if least == most else f"{least} or {most}" if most is not None else f"at least {least}"
-            raise self.error(f"{len(rest)} arguments describe this shape; expected {wanted}", first.at)
+            problem = f"{len(rest)} arguments describe this shape; expected {wanted}"
+            raise self.error(problem, first.at, hint=hints.for_argument(first))
         return coordsys, rest
 
     def _centre(self, arguments: tuple[tree.Value, ...]) -> tree.Value:
@@ -112,9 +95,7 @@ class GeometryParser(Cursor):
     def _region(self, at: int) -> tree.Value:
         """`REGION ( <character_string_literal> )`"""
         (text,) = self.arguments(1, 1)
-        if not isinstance(text, tree.String):
-            raise self.error("REGION takes a 'string'", text.at)
-        return tree.Region(text, at)
+        return tree.Region(self.as_literal_string(text, "REGION takes its description"), at)
 
     def _distance(self, at: int) -> tree.Value:
         """`DISTANCE ( <coord_value> , <coord_value> ) | DISTANCE ( four <numeric_value_expression> )`"""

@@ -15,7 +15,7 @@ Version: TypeAlias = Literal["2.0", "2.1"]
 LENGTH_LIMIT = 1_000_000
 """Characters of a query at most: far beyond what people or programs write, far below what would strain the service."""
 
-DEPTH_LIMIT = 48
+DEPTH_LIMIT = 64
 """Parentheses within parentheses at most: the parser and what follows it recurse, which Python allows for some more."""
 
 _NEW_IN_2_1 = frozenset({"BIGINT", "ILIKE", "IN_UNIT", "OFFSET"})

@@ -8,8 +8,15 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from tap.adql import tree
+from tap.adql.cursor import NAMES
 from tap.adql.expressions import ExpressionParser
 from tap.adql.lexer import Version
+
+SELECT_LIMIT = 32
+"""Queries within queries at most: less than parentheses, as the way from one to the next is longer."""
+
+JOIN_LIMIT = 64
+"""Joins of a query at most: each is a level of the tree."""
 
 _JOIN_WORDS = frozenset({"NATURAL", "INNER", "LEFT", "RIGHT", "FULL", "JOIN"})
 
@@ -21,6 +28,11 @@ def parse(text: str, *, version: Version = "2.1") -> tree.Query:
 
 class _QueryParser(ExpressionParser):
     """Adds queries and tables to expressions."""
+
+    def __init__(self, text: str, version: Version) -> None:
+        super().__init__(text, version)
+        self._selects = 0
+        self._joins = 0
 
     def whole_query(self) -> tree.Query:
         """`[ <with_clause> ] <select_expression>`"""
@@ -44,6 +56,8 @@ class _QueryParser(ExpressionParser):
     def _common_table(self) -> tree.CommonTable:
         at = self.token.at
         name = self.identifier("a name for the common table")
+        if self.at("("):
+            raise self.error("A common table has no list of columns", hint="They are named in its SELECT: a AS name")
         self.expect("AS")
         self.expect("(", "the query of the common table in parentheses")
         query = self.query_expression()
@@ -81,32 +95,31 @@ class _QueryParser(ExpressionParser):
         return tree.SetOperation(first, tuple(steps), at) if steps else first
 
     def set_operator(self) -> str:
-        self.only_in_2_1(self.token.text)
-        return self.advance().text
+        self.only_in_2_1(self.token.kind)
+        return self.advance().kind
 
     def _query_primary(self) -> tree.QueryBody:
         """`<select_query> | ( <select_expression> )`"""
-        if self.accept("("):
-            with self.nested():
-                query = self.query_expression()
-            self.expect(")")
-            return query
-        return self._select()
+        return self.subquery() if self.at("(") else self._select()
 
     def _select(self) -> tree.Select:
         """`SELECT [ DISTINCT | ALL ] [ TOP n ] <select_list> FROM ... [ WHERE ] [ GROUP BY ] [ HAVING ]`"""
         at = self.token.at
+        self._selects += 1
+        if self._selects > SELECT_LIMIT:
+            raise self.error(f"Queries are nested too deeply: at most {SELECT_LIMIT} levels are accepted")
         self.expect("SELECT")
         distinct = self._set_quantifier()
         top = self.unsigned("TOP takes a number of rows") if self.accept("TOP") else None
         items = self._select_list()
-        self.expect("FROM")
+        self.expect("FROM", "a comma or FROM")
         tables = [self._table_reference()]
         while self.accept(","):
             tables.append(self._table_reference())
         where = self.condition() if self.accept("WHERE") else None
         group_by = self._group_by() if self.accept("GROUP") else ()
         having = self.condition() if self.accept("HAVING") else None
+        self._selects -= 1
         return tree.Select(items, tuple(tables), where, group_by, having, distinct, top, at)
 
     def _set_quantifier(self) -> bool:
@@ -133,9 +146,9 @@ class _QueryParser(ExpressionParser):
     def _qualifier_before_star(self) -> tree.TableName | None:
         """The name of `name.*`, with its `.*` read; None if something else stands here."""
         ahead = 0
-        while self.peek(ahead).kind in ("name", "delimited") and self.peek(ahead + 1).text == ".":
+        while self.peek(ahead).kind in NAMES and self.peek(ahead + 1).kind == ".":
             ahead += 2
-        if ahead == 0 or self.peek(ahead).kind != "operator" or self.peek(ahead).text != "*":
+        if ahead == 0 or self.peek(ahead).kind != "*":
             return None
         at = self.token.at
         parts = []
@@ -148,7 +161,7 @@ class _QueryParser(ExpressionParser):
         """`[ [ AS ] <identifier> ]`"""
         if self.accept("AS"):
             return self.identifier("a name after AS")
-        return self.identifier("a name") if self.token.kind in ("name", "delimited") else None
+        return self.identifier("a name") if self.token.kind in NAMES else None
 
     def _group_by(self) -> tuple[tree.Value, ...]:
         """`GROUP BY <group_by_term> { , <group_by_term> }`"""
@@ -186,15 +199,16 @@ class _QueryParser(ExpressionParser):
     def _table_reference(self) -> tree.TableReference:
         """`<table_primary> { [ NATURAL ] [ <join_type> ] JOIN <table_primary> [ <join_specification> ] }`"""
         left = self._table_primary()
-        joins = 0
-        while self.token.kind == "keyword" and self.token.text in _JOIN_WORDS:
-            joins += 1
-            with self.nested(joins):
-                left = self._join(left)
+        while self.token.kind in _JOIN_WORDS:
+            left = self._join(left)
         return left
 
     def _join(self, left: tree.TableReference) -> tree.Join:
+        """`[ NATURAL ] [ <join_type> ] JOIN <table_primary> [ ON <search_condition> | USING ( ... ) ]`"""
         at = self.token.at
+        self._joins += 1
+        if self._joins > JOIN_LIMIT:
+            raise self.error(f"The query has too many joins: at most {JOIN_LIMIT} are accepted")
         natural = self.accept("NATURAL")
         kind = self._join_type()
         self.expect("JOIN")
@@ -233,15 +247,14 @@ class _QueryParser(ExpressionParser):
         at = self.token.at
         if not self.at("("):
             return tree.NamedTable(self._table_name(), self._alias(), at)
-        if self._subquery_begins():
+        if self.encloses_query():
             query = self.subquery()
             alias = self._alias()
             if alias is None:
                 raise self.error("A subquery in FROM needs a name", hint="For example: FROM (SELECT ...) AS sub")
             return tree.DerivedTable(query, alias, at)
         self.advance()
-        with self.nested():
-            table = self._table_reference()
+        table = self._table_reference()
         if not isinstance(table, tree.Join):
             raise self.unexpected("JOIN")
         self.expect(")")
@@ -255,29 +268,9 @@ class _QueryParser(ExpressionParser):
             parts.append(self.identifier("a name after the dot"))
         return tree.TableName(tuple(parts), at)
 
-    def _subquery_begins(self) -> bool:
-        """Whether the parenthesis here encloses a query, and not joined tables.
-
-        With several in a row, what follows the one around the first SELECT tells: a name makes it a derived table, and
-        those before it belong to joins; anything else makes the next one outwards part of the query too.
-        """
-        depth = 0
-        while self.peek(depth).kind == "operator" and self.peek(depth).text == "(":
-            depth += 1
-        if not (self.peek(depth).kind == "keyword" and self.peek(depth).text == "SELECT"):
-            return False
-        return all(not self._name_follows(self.closing(inner)) for inner in range(depth - 1, 0, -1))
-
-    def _name_follows(self, index: int) -> bool:
-        token = self.tokens[min(index + 1, len(self.tokens) - 1)]
-        return token.kind in ("name", "delimited") or (token.kind == "keyword" and token.text == "AS")
-
-    # What expressions ask for
-
     def subquery(self) -> tree.QueryExpression:
         """`( <query_expression> )`"""
         self.expect("(", "a subquery in parentheses")
-        with self.nested():
-            query = self.query_expression()
+        query = self.query_expression()
         self.expect(")")
         return query

@@ -2,7 +2,7 @@
 
 Every node has `at`, the offset of its first character in the query's text, for messages; two trees are equal if they
 differ in nothing else. Chains of operators of one precedence are flat (`steps`), so that the depth of a tree is bounded
-by the nesting of its parentheses (`tap.adql.parser.DEPTH_LIMIT`), and passes over it may recurse.
+by its parentheses and joins (limits in `tap.adql.lexer` and `tap.adql.parser`), and passes over it may recurse.
 
 `kind` tells what a value expression can be, as far as the grammar tells it: columns, user-defined functions, CAST and
 COALESCE can be anything.

@@ -165,6 +165,7 @@ def _input(part: TablePart) -> TableInput:
         options=_options(part.input),
         files=tuple(part.input.files),
         required=frozenset(column.name for column in part.columns if not column.nullable) | primary_key,
+        indexed=tuple(column.name for column in part.columns if column.indexed and column.name not in primary_key),
         bad_rows=part.reject,
     )
 

@@ -114,6 +114,8 @@ class TableInput:
         Patterns of file names that belong to the table; empty: all do.
     required
         Columns in which a value must not be missing.
+    indexed
+        Columns that get an index, besides the primary key and the position.
     bad_rows
         What to do with a row that cannot be loaded.
     """
@@ -123,4 +125,5 @@ class TableInput:
     options: FileOptions = field(default_factory=FileOptions)
     files: tuple[str, ...] = ()
     required: frozenset[str] = frozenset()
+    indexed: tuple[str, ...] = ()
     bad_rows: BadRows = "refuse"

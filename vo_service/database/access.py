@@ -22,6 +22,9 @@ from vo_service.config import Settings
 from vo_service.database.embedded import embedded_server
 from vo_service.errors import ConfigurationError
 
+CONNECT_TIMEOUT = 10
+"""Seconds that an attempt to connect may take, unless the connection string says otherwise."""
+
 _LONGEST_NAME = 63
 """Bytes of a PostgreSQL identifier."""
 
@@ -87,6 +90,8 @@ def derive_access(conninfo: str, secret: str | None = None) -> Access:
             "VO_SERVICE_ROLE_SECRET: the database's connection string has no password that those of the writer and"
             " reader could be derived from; set this to a long random text"
         )
+
+    conninfo = make_conninfo(conninfo, connect_timeout=parts.get("connect_timeout") or CONNECT_TIMEOUT)
 
     def role(name: str) -> Role:
         derived = hmac.digest((secret or password).encode(), f"vo-service role {name}".encode(), "sha256").hex()

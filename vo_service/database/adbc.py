@@ -6,6 +6,7 @@ A connection is used by one thread at a time; only `cancel` may be called while 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -46,7 +47,7 @@ class BlockingConnection:
         """Run a query that may take so many seconds; its rows come in batches of about `batch_bytes` bytes."""
         if self._connection is None:
             self._connection = self._connect()
-        _execute(self._connection, f"SET statement_timeout = {round(seconds * 1000)}")
+        _execute(self._connection, f"SET statement_timeout = {math.ceil(seconds * 1000)}")
         self._statement = AdbcStatement(self._connection)
         try:
             self._statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(batch_bytes)})

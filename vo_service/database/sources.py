@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator
 from typing import Any, Protocol, cast
 
@@ -129,7 +130,7 @@ class _PsycopgSource:
         return batch_of_rows(rows, self._schema) if rows else None
 
     async def _start(self) -> AsyncGenerator[tuple[Any, ...]]:
-        await self._connection.execute(f"SET statement_timeout = {round(self._seconds * 1000)}".encode())
+        await self._connection.execute(f"SET statement_timeout = {math.ceil(self._seconds * 1000)}".encode())
         rows = self._connection.cursor().stream(
             self._statement.sql.encode(), self._statement.parameters, binary=True, size=CHUNK_ROWS
         )

@@ -176,9 +176,10 @@ def _store_numbers(numbers: Numbers, missing: Mask, column: Column, source: Colu
 
 def _numpy_type(column: Column) -> np.dtype[Any]:
     target = arrow_type(column)
-    if pa.types.is_binary(target):
-        return np.dtype(np.uint8)
-    return np.dtype((target.value_type if pa.types.is_list(target) else target).to_pandas_dtype())
+    if pa.types.is_list(target):
+        target = target.value_type
+    dtype: np.dtype[Any] = np.dtype(np.uint8 if pa.types.is_binary(target) else target.to_pandas_dtype())
+    return dtype
 
 
 def _equal_any(numbers: Numbers, literals: tuple[str, ...]) -> Mask:

@@ -24,7 +24,7 @@ class Flaws:
             self.bad |= mask
             self._found.append((mask, reason))
 
-    def __iter__(self) -> Iterator[tuple[int, str]]:
-        """Place of each bad row and the first thing that was found wrong with it, in the order of the rows."""
-        for place in np.flatnonzero(self.bad).tolist():
+    def first(self, count: int) -> Iterator[tuple[int, str]]:
+        """Place of the first so many bad rows, and what was first found wrong with each."""
+        for place in np.flatnonzero(self.bad)[:count].tolist():
             yield place, next(reason(place) for mask, reason in self._found if mask[place])

@@ -79,7 +79,7 @@ class _Run:
             self._data = np.empty(data.size, np.uint8)
         self._data[self._used : self._used + data.size] = data
         offsets = _offsets(block.rows)
-        self._ends.append(offsets[1:].astype(np.int64) + (self._used - int(offsets[0])))
+        self._ends.append(offsets[1:] + (self._used - offsets[0]))
         self._keys.append(block.keys)
         self._used += data.size
 
@@ -96,13 +96,13 @@ class _Run:
 
 def row_bytes(rows: pa.Array) -> memoryview:
     """The rows, one after the other."""
-    return memoryview(_data(rows))
+    return _data(rows).data
 
 
-def _offsets(rows: pa.Array) -> NDArray[np.integer]:
+def _offsets(rows: pa.Array) -> NDArray[np.int64]:
     kind = np.int64 if pa.types.is_large_binary(rows.type) else np.int32
-    offsets: NDArray[np.integer] = np.frombuffer(rows.buffers()[1], kind)[rows.offset : rows.offset + len(rows) + 1]
-    return offsets
+    offsets = np.frombuffer(rows.buffers()[1], kind)[rows.offset : rows.offset + len(rows) + 1]
+    return offsets.astype(np.int64)
 
 
 def _data(rows: pa.Array) -> NDArray[np.uint8]:

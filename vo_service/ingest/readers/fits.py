@@ -116,11 +116,11 @@ class _Table:
 
 @contextmanager
 def _open_table(path: Path, options: FileOptions) -> Iterator[_Table]:
-    with plain_file(path) as plain, warnings.catch_warnings():
-        # What astropy warns of is either harmless or found by the checks below.
-        warnings.simplefilter("ignore", AstropyWarning)
+    with plain_file(path) as plain:
         try:
-            with fits.open(plain, memmap=True) as hdus:
+            with fits.open(plain, memmap=True) as hdus, warnings.catch_warnings():
+                # What astropy warns of is either harmless or found by the checks below.
+                warnings.simplefilter("ignore", AstropyWarning)
                 hdu = _choose_hdu(path, hdus, options)
                 fields = tuple(_field(hdu, number) for number in range(1, len(hdu.columns) + 1))
                 rows = _map_rows(path, plain, hdu)
