@@ -124,7 +124,7 @@ class FunctionParser(Cursor):
         self.expect("AS")
         word = self.token.kind
         if word not in _TYPES:
-            raise self.unexpected(f"a type, one of {', '.join(sorted(_TYPES.values()))}")
+            raise self.error(f"Expected a type, one of {', '.join(sorted(_TYPES.values()))}")
         self.advance()
         length = None
         if word == "DOUBLE":

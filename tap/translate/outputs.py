@@ -5,7 +5,7 @@ Generated names are unique, as TAP 1.1 (section 2.7.1) asks; so are the others, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tap.adql.tree import Identifier
@@ -37,14 +37,18 @@ def unique_names(columns: Sequence[Column]) -> tuple[Column, ...]:
     taken = {column.name.lower() for column in columns}
     if len(taken) == len(columns):
         return tuple(columns)
-    seen: set[str] = set()
-    return tuple(_unlike(column, seen, taken) for column in columns)
+    numbers: dict[str, int] = {}
+    return tuple(_unlike(column, numbers, taken) for column in columns)
 
 
-def _unlike(column: Column, seen: set[str], taken: Iterable[str]) -> Column:
-    name, number = column.name, 1
-    while name.lower() in seen or (number > 1 and name.lower() in taken):
+def _unlike(column: Column, numbers: dict[str, int], taken: set[str]) -> Column:
+    """The column, renamed if its name was there before; `numbers` are the last ones given, `taken` grows."""
+    key = column.name.lower()
+    number = numbers.get(key, 0) + 1
+    while number > 1 and f"{key}_{number}" in taken:
         number += 1
-        name = f"{column.name}_{number}"
-    seen.add(name.lower())
-    return column if number == 1 else replace(column, name=name)
+    numbers[key] = number
+    if number == 1:
+        return column
+    taken.add(f"{key}_{number}")
+    return replace(column, name=f"{column.name}_{number}")

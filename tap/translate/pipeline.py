@@ -10,6 +10,7 @@ from tap.translate.limits import limit_rows
 from tap.translate.outputs import unique_names
 from tap.translate.refusal import RefusedError
 from tap.translate.resolve import resolve
+from tap.translate.size import expect_moderate_size
 from vo_service.catalog.model import Catalog
 from vo_service.database.statement import Statement
 
@@ -37,6 +38,7 @@ def translate(query: Query, catalog: Catalog, *, limit: int | None = None) -> St
     """
     try:
         resolved = resolve(query, catalog)
+        expect_moderate_size(resolved)
     except RefusedError as refused:
         raise AdqlError(refused.problem, query.text, refused.at, hint=refused.hint) from None
     limited = limit_rows(use_index(resolved), limit)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
 from tap.adql import tree
 from tap.translate import bound, grouping, joins, types
@@ -17,6 +18,9 @@ from tap.translate.names import Relation, Rows, Scope, find_table, same_name
 from tap.translate.outputs import output
 from tap.translate.refusal import RefusedError
 from vo_service.catalog.model import Catalog, Column, Table
+
+COLUMNS_LIMIT: Final = 1_600
+"""Columns of a SELECT at most: PostgreSQL has room for 1,664, of which some are ours."""
 
 
 def resolve(query: tree.Query, catalog: Catalog) -> Query:
@@ -94,6 +98,8 @@ class _Resolver:
         scope = Scope(self._from(node, outer), outer)
         expressions = Expressions(scope, self._query)
         outputs = tuple(self._outputs(node, scope, expressions))
+        if len(outputs) > COLUMNS_LIMIT:
+            raise RefusedError(f"A query can have {COLUMNS_LIMIT} columns at most; here are {len(outputs)}", node.at)
         group_by = self._group_by(node, scope, outputs)
         having = expressions.condition(node.having) if node.having else None
         select = bound.Select(

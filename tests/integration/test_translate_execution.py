@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,9 @@ from tap.translate import translate
 from tests.support.published import ALERTS, CATALOG, EVENTS, ROWS, Row, tables_in
 from vo_service.catalog.model import Table
 from vo_service.database.access import Access
-from vo_service.database.arrow import sql_type
+from vo_service.database.arrow import arrow_schema, sql_type
+from vo_service.database.execute import stream
+from vo_service.database.pools import Database
 
 Run = Callable[..., list[Row]]
 
@@ -226,6 +229,26 @@ def test_limit_and_top_the_smaller_counts(query: str, limit: int, count: int, ru
 def test_order_is_kept_under_a_limit(run: Run) -> None:
     expected = sorted((e["ra"] for e in E), reverse=True)[:10]
     assert [ra for (ra,) in run("SELECT ra FROM ev.events ORDER BY ra DESC", limit=10)] == expected
+
+
+async def test_rows_arrive_in_the_types_of_the_columns(
+    connection: psycopg.Connection[Any], each_database: Database
+) -> None:
+    """By the way that answers take: Arrow batches of exactly the promised types, NULLs included."""
+    assert connection
+    query = (
+        "SELECT e.*, POINT(e.ra, e.dec), energy * 2, nhits / 2, COUNT(*), SUM(quality), MAX(obs_time), ABS(nhits), NULL"
+        " FROM ev.events AS e GROUP BY event_id, ra, dec, energy, nhits, quality, flag, obs_time, label,"
+        ' "größe" ORDER BY event_id'
+    )
+    statement = translate(parse(query), CATALOG)
+    async with stream(each_database, statement, timeout=60) as batches:
+        table = pa.Table.from_batches([batch async for batch in batches])
+    assert table.schema == arrow_schema(statement.columns)
+    assert len(set(table.schema.names)) == len(table.schema.names)
+    assert table.num_rows == len(E)
+    assert table["Energy"].to_pylist() == [event["Energy"] for event in E]
+    assert table["point"].to_pylist() == [[event["ra"], event["dec"]] for event in E]
 
 
 # Functions ------------------------------------------------------------------------------------------------------------

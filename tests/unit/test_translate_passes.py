@@ -71,7 +71,7 @@ def constant(text: str) -> float | None:
         ("5", 5), ("-5", -5), ("2 + 3 * 4", 14), ("(2 + 3) * 4", 20), ("7 / 2", 3), ("-7 / 2", -3), ("7 / -2", -3),
         ("30. / 60", 0.5), ("1e-3", 1e-3), ("-(2 - 3) * 1.5", 1.5), ("1 - 2 - 3", -4), ("8 / 2 / 2.", 2.0),
         ("1 / 0", None), ("1 / 0.", None), ("ra + 1", None), ("NULL", None), ("'5'", None), ("PI()", None),
-        ("1e308 * 10", None), ("99999999999 * 99999999999 * 9999999999 * 9999999999", None),
+        ("1e308 * 10", None),
     ],
 )  # fmt: skip
 def test_value_of(text: str, value: float | None) -> None:
@@ -204,6 +204,30 @@ def nested(levels: int, inner: str, around: str) -> str:
 def test_deep_and_long_queries(query: str) -> None:
     """What the parser lets through does not exhaust the stack here."""
     assert translate(parse(query), CATALOG).sql
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        nested(12, "SELECT ra FROM alerts", "SELECT t.ra + t.ra / (1 + t.ra) AS ra FROM ({}) AS t"),
+        nested(12, "SELECT ra, dec FROM alerts", "SELECT DISTANCE(ra, dec, dec, ra) AS ra, dec FROM ({}) AS t"),
+        "SELECT " + nested(12, "ra", "DISTANCE({}, 1, 2, dec)") + " FROM alerts",
+        "SELECT ra FROM alerts WHERE " + nested(12, "ra", "DISTANCE(1, 2, {}, dec)") + " > 3",
+        nested(12, "SELECT ra AS a FROM alerts", "SELECT t.a FROM ({}) AS t WHERE t.a + t.a > t.a * t.a - t.a").replace(
+            "SELECT t.a", "SELECT t.a + t.a + t.a AS a"
+        ),
+        "WITH a AS (SELECT ra - ra AS x FROM alerts), "
+        + ", ".join(
+            f"{b} AS (SELECT x - x - x - x AS x FROM {a})" for a, b in zip("abcdefghi", "bcdefghij", strict=True)
+        )
+        + " SELECT x FROM j",
+        nested(12, "SELECT * FROM alerts", "SELECT t.*, t.*, t.* FROM ({}) AS t"),
+    ],
+    ids=lambda query: f"{query[:40]}...{query[-20:]}",
+)
+def test_queries_that_would_grow_without_measure(query: str) -> None:
+    with pytest.raises(AdqlError, match=r"too complex|columns at most"):
+        translate(parse(query), CATALOG)
 
 
 def test_only_adql_errors(shared: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from types import TracebackType
 from typing import Self
 
@@ -10,7 +11,11 @@ import psycopg
 
 from vo_service.catalog.model import Catalog
 from vo_service.catalog.store import read_catalog
+from vo_service.database.failures import connect
 from vo_service.database.pools import Database
+from vo_service.errors import UnavailableError
+
+log = logging.getLogger(__name__)
 
 CHANNEL = "vo_catalog"
 """NOTIFY channel on which every change of the catalogue is announced (`schema.sql`)."""
@@ -41,9 +46,13 @@ class LiveCatalog:
         self.current = await asyncio.to_thread(self._read)
 
     def _read(self) -> Catalog:
-        with psycopg.connect(self._database.writer_conninfo) as connection:
+        with connect(self._database.writer_conninfo) as connection:
             return read_catalog(connection)
 
     async def _follow(self) -> None:
         async for _ in self._database.listen(CHANNEL):
-            await self.refresh()
+            try:
+                await self.refresh()
+            except (psycopg.Error, UnavailableError) as error:
+                # The database is going down: listening begins anew when it is back, and brings a message at once.
+                log.warning("The catalogue could not be read again: %s", error)

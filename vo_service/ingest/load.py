@@ -15,22 +15,22 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 
 import psycopg
 from psycopg import sql
 
 from vo_service.catalog.description import Description
 from vo_service.catalog.description_input import Rank, TableInput
-from vo_service.catalog.model import HPX_COLUMN, ForeignKey, Table
+from vo_service.catalog.model import HPX_COLUMN, Catalog, Table
 from vo_service.catalog.store import publish_schema, publish_table, read_catalog
 from vo_service.database.access import Access
 from vo_service.database.arrow import sql_type
 from vo_service.database.failures import connect
 from vo_service.errors import IngestError
 from vo_service.ingest.copy_binary import HEADER, TRAILER
-from vo_service.ingest.order import Block, in_order, row_bytes
-from vo_service.ingest.rows import Progress, Rejections, encode_files, open_files
+from vo_service.ingest.order import in_order, row_bytes
+from vo_service.ingest.rows import Progress, Tally, encode_files, open_files
 
 Connection = psycopg.Connection[Any]
 Mode = Literal["create", "append", "replace"]
@@ -85,20 +85,37 @@ def load(
         The database cannot be reached.
     """
     started = time.monotonic()
+    assigned = _assign(description, paths)
     with connect(access.writer.conninfo) as connection:
+        # One load of a table at a time: another one waits here. The locks go with the connection.
+        for name in sorted(table.full_name for table, _ in assigned):
+            connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (name,))
+        connection.commit()
+        catalog = read_catalog(connection)
+        loads = [
+            _TableLoad(connection, table, description.inputs[table.name], _published(catalog, table, mode), mode)
+            for table, _ in assigned
+        ]
         try:
-            loading = _Loading(connection, access, description, mode, progress or (lambda *_: None))
-            for table, files in _assign(description, paths):
-                loading.load(table, files)
-            loading.publish()
+            for table_load, (_, files) in zip(loads, assigned, strict=True):
+                table_load.run(files, access.reader.name, progress or (lambda *_: None))
+            tables = tuple(table_load.result() for table_load in loads)
+            _publish(connection, description, tables, catalog)
             connection.commit()
         except psycopg.Error as error:
             raise _explain(error) from None
-    return loading.report(time.monotonic() - started)
+    tallies = [table_load.tally for table_load in loads]
+    return LoadReport(
+        tables=tables,
+        rows=sum(tally.read - tally.rejected for tally in tallies),
+        rejected=sum(tally.rejected for tally in tallies),
+        seconds=time.monotonic() - started,
+        reasons=tuple(reason for tally in tallies for reason in tally.reasons),
+    )
 
 
 def _assign(description: Description, paths: Sequence[Path]) -> list[tuple[Table, list[Path]]]:
-    """The files of each table. Raises IngestError for files that belong to none."""
+    """The tables that there are files for, with their files. Raises IngestError for files that belong to none."""
     assigned = []
     for table in description.schema.tables:
         patterns = description.inputs[table.name].files
@@ -111,155 +128,128 @@ def _assign(description: Description, paths: Sequence[Path]) -> list[tuple[Table
     return assigned
 
 
-class _Loading:
-    """One transaction that loads some tables of a schema."""
+def _published(catalog: Catalog, table: Table, mode: Mode) -> Table | None:
+    """The table of this name that is published. Raises IngestError if that does not go with the mode."""
+    name = table.full_name
+    for schema in catalog.schemas:
+        if schema.name.lower() == table.schema.lower() and schema.name != table.schema:
+            raise IngestError(f"{name}: a schema {schema.name} is published, which differs by letter case only")
+    published = catalog.table(table.schema, table.name)
+    if published is not None and published.name != table.name:
+        raise IngestError(f"{name}: {published.full_name} is published, which differs by letter case only")
+    if published is not None and mode == "create":
+        raise IngestError(f"{name} is published already; say --append to add rows, or --replace to replace it")
+    if published is None and mode == "append":
+        raise IngestError(f"{name} is not published, so that no rows can be appended")
+    return published
+
+
+class _TableLoad:
+    """The load of one table, within a transaction."""
 
     def __init__(
-        self, connection: Connection, access: Access, description: Description, mode: Mode, progress: Progress
+        self, connection: Connection, table: Table, source: TableInput, published: Table | None, mode: Mode
     ) -> None:
+        self.tally = Tally()
         self._connection = connection
-        self._reader = access.reader.name
-        self._description = description
-        self._mode = mode
-        self._progress = progress
-        self._rejections = Rejections()
-        self._loaded: list[tuple[Table, int]] = []
-
-    def load(self, table: Table, paths: Sequence[Path]) -> None:
-        """Load the rows of one table."""
-        source = self._description.inputs[table.name]
-        # One load of a table at a time; another one waits here rather than fail at its end.
-        self._connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (table.full_name,))
-        published = self._published(table)
-        if self._mode == "append":
+        self._table = table
+        self._source = source
+        self._published = published
+        self._append = mode == "append"
+        if self._append:
             _check_same(table, published, source)
-        target = table if self._mode == "append" else replace(table, name=_working_name(table))
-        if self._mode != "append":
-            self._create(table, target)
-        rows = self._copy(table, target, source, paths)
-        if self._mode != "append":
-            self._progress("indexing", 0, None)
-            self._index(table, target)
-            self._put_in_place(table, target, published)
-        self._connection.execute(sql.SQL("ANALYZE {}").format(_identifier(table)))
-        before = published.rows if published and self._mode == "append" else 0
-        self._loaded.append((replace(table, rows=before + rows), rows))
+        # Where the rows are written.
+        self._target = table if self._append else replace(table, name=_working_name(table))
 
-    def publish(self) -> None:
-        """Enter the tables into the catalogue."""
-        publish_schema(self._connection, self._description.schema)
-        for table, _ in self._loaded:
-            publish_table(self._connection, table)
-        for table, _ in self._loaded:
-            keys = [key for key in self._description.keys if key.from_table == table.full_name]
-            if keys:
-                self._check_targets(keys)
-                publish_table(self._connection, table, keys)
+    def run(self, files: Sequence[Path], reader: str, progress: Progress) -> None:
+        """Load the rows, and put the table in its place."""
+        if not self._append:
+            self._create()
+        self._copy(files, progress)
+        if not self._append:
+            progress("indexing", self.tally.read - self.tally.rejected, None)
+            self._index()
+            self._put_in_place()
+            self._grant(reader)
+        self._execute("ANALYZE {}", self._table)
 
-    def report(self, seconds: float) -> LoadReport:
-        return LoadReport(
-            tables=tuple(table for table, _ in self._loaded),
-            rows=sum(rows for _, rows in self._loaded),
-            rejected=self._rejections.count,
-            seconds=seconds,
-            reasons=tuple(self._rejections.reasons),
-        )
+    def result(self) -> Table:
+        """The table as it is now."""
+        before = self._published.rows if self._append and self._published else 0
+        return replace(self._table, rows=before + self.tally.read - self.tally.rejected)
 
-    def _published(self, table: Table) -> Table | None:
-        """The table of this name that is published. Raises IngestError if that does not go with the mode."""
-        catalog = read_catalog(self._connection)
-        for schema in catalog.schemas:
-            if schema.name.lower() == table.schema.lower() and schema.name != table.schema:
-                raise IngestError(
-                    f"The schema {schema.name} is published, which differs from {table.schema} by case only"
-                )
-        published = catalog.table(table.schema, table.name)
-        if published is not None and published.name != table.name:
-            raise IngestError(f"{published.full_name} is published, which differs from {table.name} by case only")
-        if published is not None and self._mode == "create":
-            raise IngestError(
-                f"{table.full_name} is published already; say --append to add rows or --replace to replace it"
-            )
-        if published is None and self._mode == "append":
-            raise IngestError(f"{table.full_name} is not published yet, so that no rows can be appended")
-        return published
-
-    def _create(self, table: Table, target: Table) -> None:
+    def _create(self) -> None:
+        table = self._table
         self._connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(table.schema)))
-        required = self._description.inputs[table.name].required
         columns = [
             sql.SQL("{} {}{}").format(
                 sql.Identifier(column.name),
-                sql.SQL(sql_type(column)),  # type: ignore[arg-type]
-                sql.SQL(" NOT NULL" if column.name in required else ""),
+                sql.SQL(sql_type(column)),
+                sql.SQL(" NOT NULL" if column.name in self._source.required else ""),
             )
             for column in table.columns
         ]
         if table.position is not None:
             columns.append(sql.SQL("{} bigint NOT NULL").format(sql.Identifier(HPX_COLUMN)))
-        self._connection.execute(
-            sql.SQL("CREATE TABLE {} ({})").format(_identifier(target), sql.SQL(", ").join(columns))
-        )
+        name = sql.Identifier(table.schema, self._target.name)
+        self._connection.execute(sql.SQL("CREATE TABLE {} ({})").format(name, sql.SQL(", ").join(columns)))
 
-    def _copy(self, table: Table, target: Table, source: TableInput, paths: Sequence[Path]) -> int:
-        """Write the rows of the files, those with a position in the order of the index. Gives their number."""
-        names = [column.name for column in table.columns] + ([HPX_COLUMN] if table.position else [])
+    def _copy(self, paths: Sequence[Path], progress: Progress) -> None:
+        """Write the rows of the files, those with a position in the order of the index."""
+        table, positioned = self._table, self._table.position is not None
+        names = [column.name for column in table.columns] + ([HPX_COLUMN] if positioned else [])
         # FREEZE: rows of a table that nobody has seen yet need no check of who may see them, then or later.
-        options = "FORMAT binary" if self._mode == "append" else "FORMAT binary, FREEZE"
         statement = sql.SQL("COPY {} ({}) FROM STDIN ({})").format(
-            _identifier(target), sql.SQL(", ").join(map(sql.Identifier, names)), sql.SQL(options)
+            sql.Identifier(table.schema, self._target.name),
+            sql.SQL(", ").join(map(sql.Identifier, names)),
+            sql.SQL("FORMAT binary" if self._append else "FORMAT binary, FREEZE"),
         )
-        read = 0
-
-        def counted() -> Any:
-            nonlocal read
-            for block in blocks:
-                read += len(block.rows)
-                yield block
-
         stored = 0
-        with (
-            closing(encode_files(open_files(paths, source), table, source, self._rejections, self._progress)) as blocks,
-            self._connection.cursor().copy(statement) as copy,
-        ):
+        encoded = encode_files(open_files(paths, self._source), table, self._source, self.tally, progress)
+        with closing(encoded) as blocks, self._connection.cursor().copy(statement) as copy:
             copy.write(HEADER)
-            for rows in in_order(counted()) if table.position else (block.rows for block in counted()):
+            for rows in in_order(blocks) if positioned else (block.rows for block in blocks):
                 copy.write(row_bytes(rows))
                 stored += len(rows)
-                self._progress("storing", stored, read if table.position else None)
+                progress("storing", stored, self.tally.read - self.tally.rejected if positioned else None)
             copy.write(TRAILER)
-        return stored
 
-    def _index(self, table: Table, target: Table) -> None:
-        if table.position is not None:
-            self._execute("CREATE INDEX ON {} ({})", target, HPX_COLUMN)
-        if table.primary_key is not None:
-            self._execute("ALTER TABLE {} ADD PRIMARY KEY ({})", target, table.primary_key)
-        for column in self._description.inputs[table.name].indexed:
-            self._execute("CREATE INDEX ON {} ({})", target, column)
+    def _index(self) -> None:
+        if self._table.position is not None:
+            self._execute("CREATE INDEX ON {} ({})", self._target, HPX_COLUMN)
+        if self._table.primary_key is not None:
+            self._execute("ALTER TABLE {} ADD PRIMARY KEY ({})", self._target, self._table.primary_key)
+        for column in self._source.indexed:
+            self._execute("CREATE INDEX ON {} ({})", self._target, column)
 
-    def _put_in_place(self, table: Table, target: Table, published: Table | None) -> None:
-        if published is not None:
-            self._execute("DROP TABLE {}", table)
-        self._execute("ALTER TABLE {} RENAME TO {}", target, table.name)
-        reader, schema = sql.Identifier(self._reader), sql.Identifier(table.schema)
-        self._connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, reader))
-        self._connection.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(_identifier(table), reader))
+    def _put_in_place(self) -> None:
+        if self._published is not None:
+            self._execute("DROP TABLE {}", self._table)
+        self._execute("ALTER TABLE {} RENAME TO {}", self._target, self._table.name)
 
-    def _execute(self, statement: Any, table: Table, *names: str) -> None:
-        self._connection.execute(sql.SQL(statement).format(_identifier(table), *map(sql.Identifier, names)))
+    def _grant(self, reader: str) -> None:
+        schema = sql.Identifier(self._table.schema)
+        self._connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, sql.Identifier(reader)))
+        self._execute("GRANT SELECT ON {} TO {}", self._table, reader)
 
-    def _check_targets(self, keys: Sequence[ForeignKey]) -> None:
-        known = {table.full_name for table in read_catalog(self._connection).tables()}
+    def _execute(self, statement: LiteralString, table: Table, *names: str) -> None:
+        name = sql.Identifier(table.schema, table.name)
+        self._connection.execute(sql.SQL(statement).format(name, *map(sql.Identifier, names)))
+
+
+def _publish(connection: Connection, description: Description, tables: Sequence[Table], catalog: Catalog) -> None:
+    publish_schema(connection, description.schema)
+    for table in tables:
+        publish_table(connection, table)
+    # Keys come last, as they may refer to any of the tables.
+    known = {table.full_name for table in (*catalog.tables(), *tables)}
+    for table in tables:
+        keys = [key for key in description.keys if key.from_table == table.full_name]
         for key in keys:
             if key.target_table not in known:
-                raise IngestError(
-                    f"The foreign key of {key.from_table} refers to {key.target_table}, which is not published"
-                )
-
-
-def _identifier(table: Table) -> sql.Identifier:
-    return sql.Identifier(table.schema, table.name)
+                raise IngestError(f"{table.full_name} has a foreign key to {key.target_table}, which is not published")
+        if keys:
+            publish_table(connection, table, keys)
 
 
 def _working_name(table: Table) -> str:

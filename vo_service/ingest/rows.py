@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,12 +36,13 @@ REASONS = 20
 
 
 @dataclass
-class Rejections:
-    """Rows that were left out."""
+class Tally:
+    """How many rows were read, and left out of those."""
 
-    count: int = 0
+    read: int = 0
+    rejected: int = 0
     reasons: list[str] = field(default_factory=list)
-    """Why, for the first of them, with file and row."""
+    """Why rows were left out, for the first of them: file, row and what was wrong."""
 
 
 @dataclass(frozen=True)
@@ -68,33 +69,32 @@ def open_files(paths: Sequence[Path], source: TableInput) -> list[File]:
 
 
 def encode_files(
-    files: Sequence[File], table: Table, source: TableInput, rejections: Rejections, progress: Progress
-) -> Iterator[Block]:
+    files: Sequence[File], table: Table, source: TableInput, tally: Tally, progress: Progress
+) -> Generator[Block, None, None]:
     """All rows of the files as COPY reads them, the columns in the order of the table, then the HEALPix index if there
     is a position; and the index as key (zeros if there is no position).
 
     Raises IngestError with file, row and reason for the first row that cannot be stored, unless such rows are to be
-    left out: then they end up in `rejections`.
+    left out: then they are counted in `tally`.
     """
     counts = [file.reader.rows(file.path, file.options) for file in files]
     total = sum(count for count in counts if count is not None) if None not in counts else None
     ranks = {by: _rank(files, by, progress, total) for by in needed_ranks(source.sources.values())}
-    done = 0
     for file in files:
         _check_units(file, table, source)
         row = 0
         for batch in prefetch(file.batches(_names(source))):
             flaws = Flaws(batch.num_rows)
-            here = {by: every[done : done + batch.num_rows] for by, every in ranks.items()}
+            here = {by: every[tally.read : tally.read + batch.num_rows] for by, every in ranks.items()}
             columns, keys = _store(batch, table, source, here, flaws)
             if flaws.bad.any():
-                _judge(flaws, file, row, source, rejections)
+                _judge(flaws, file, row, source, tally)
                 kept = pa.array(~flaws.bad)
                 columns, keys = [column.filter(kept) for column in columns], keys[~flaws.bad]
-            yield Block(keys, encode_rows(columns))
             row += batch.num_rows
-            done += batch.num_rows
-            progress("reading", done, total)
+            tally.read += batch.num_rows
+            progress("reading", tally.read, total)
+            yield Block(keys, encode_rows(columns))
 
 
 def _width(kind: pa.DataType) -> int:
@@ -200,14 +200,14 @@ def _doubles(column: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return np.asarray(column.fill_null(0).to_numpy(zero_copy_only=False), np.float64)
 
 
-def _judge(flaws: Flaws, file: File, row: int, source: TableInput, rejections: Rejections) -> None:
+def _judge(flaws: Flaws, file: File, row: int, source: TableInput, tally: Tally) -> None:
     """What the description wants of bad rows: an error, or that they are counted."""
-    wanted = 1 if source.bad_rows == "refuse" else REASONS - len(rejections.reasons)
+    wanted = 1 if source.bad_rows == "refuse" else REASONS - len(tally.reasons)
     reasons = [f"{file.path.name}, row {row + place + 1}: {reason}" for place, reason in flaws.first(wanted)]
     if source.bad_rows == "refuse":
         raise IngestError(f"{reasons[0]}. Nothing was loaded; with reject: skip such rows are left out")
-    rejections.count += int(flaws.bad.sum())
-    rejections.reasons += reasons
+    tally.rejected += int(flaws.bad.sum())
+    tally.reasons += reasons
 
 
 def _check_units(file: File, table: Table, source: TableInput) -> None:
