@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.support.database", "tests.support.service"]
+pytest_plugins = ["tests.support.service", "tests.support.database"]
 
 
 @pytest.fixture(scope="session")

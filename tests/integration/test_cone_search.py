@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import io
-import socket
-import threading
-import time
 from collections.abc import Iterator
 
 import httpx
 import numpy as np
 import psycopg
 import pytest
-import uvicorn
 from astropy.coordinates import SkyCoord
 from astropy.io.votable import parse as parse_votable
 from astropy.table import Table as AstropyTable
@@ -20,10 +16,9 @@ from psycopg import sql
 from pyarrow import csv
 
 from tests.support.database import new_database
-from vo_service.app import create_app
+from tests.support.served import served
 from vo_service.catalog.model import Column, Position, Schema, Table
 from vo_service.catalog.store import publish_schema, publish_table
-from vo_service.config import load_settings
 from vo_service.database.access import Access
 from vo_service.database.init import initialise
 from vo_service.sky.healpix import hpx
@@ -67,16 +62,8 @@ def url(server: Access) -> Iterator[str]:
     with new_database(server) as access:
         initialise(access)
         _fill(access)
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            app = create_app(load_settings(), access)
-            runner = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
-            thread = threading.Thread(target=runner.run, kwargs={"sockets": [listener]})
-            thread.start()
-            while not runner.started:
-                time.sleep(0.01)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-            runner.should_exit = True
-            thread.join()
+        with served(access) as url:
+            yield url
 
 
 def _fill(access: Access) -> None:

@@ -137,6 +137,9 @@ def tables_in(connection: psycopg.Connection[Any]) -> Iterator[None]:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
     for table, rows in ROWS.items():
         _create(connection, table, rows)
+    for schema in schemas:
+        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO PUBLIC").format(sql.Identifier(schema)))
+        connection.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO PUBLIC").format(sql.Identifier(schema)))
     try:
         yield
     finally:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from starlette.requests import Request
@@ -20,11 +22,19 @@ from vo_service.errors import ServiceError
 from vo_service.formats.base import ResultTable, Writer
 from vo_service.formats.registry import FormatChoice
 
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
 THREAD_ROWS = 2_000
 """Rows from which a batch is encoded in a thread: the event loop stays free for others."""
 
 WHOLE_BYTES = 100_000
 """Answers up to this size are sent whole, with their length."""
+
+
+class ClientLeftError(ServiceError):
+    """Nobody is there to be answered."""
 
 
 class Answer(Response):
@@ -68,7 +78,8 @@ class Answer(Response):
         """Run the statement and wait for its first rows. Raises what `execute.stream` raises."""
         answer = cls(request, table, choice, maxrec)
         if maxrec > 0 and request.method != "HEAD":
-            answer._batches = await answer._stack.enter_async_context(stream(database, statement, timeout=timeout))
+            begin = answer._stack.enter_async_context(stream(database, statement, timeout=timeout))
+            answer._batches = await unless_disconnected(request.receive, begin)
         return answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,21 +89,11 @@ class Answer(Response):
                 await self._send_head(send)
                 await send({"type": "http.response.body", "body": b""})
                 return
-            await self._until_disconnect(receive, asyncio.create_task(self._send_all(send)))
+            await unless_disconnected(receive, self._send_all(send))
+        except ClientLeftError:
+            log.info("The client left before it had all rows")
         finally:
             await self._stack.aclose()
-
-    async def _until_disconnect(self, receive: Receive, sending: asyncio.Task[None]) -> None:
-        watching = asyncio.create_task(_disconnected(receive))
-        try:
-            await asyncio.wait({sending, watching}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            watching.cancel()
-            if not sending.done():
-                sending.cancel()
-            await asyncio.gather(watching, sending, return_exceptions=True)
-        if not sending.cancelled():
-            sending.result()
 
     async def _send_all(self, send: Send) -> None:
         """Chunks as they come. A small answer is sent in one piece."""
@@ -162,6 +163,20 @@ async def _marked(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[bytes, bo
         waiting = chunk
     if waiting is not None:
         yield waiting, True
+
+
+async def unless_disconnected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """The result of work for a client; the work is cancelled when the client leaves. Raises ClientLeftError then."""
+    working, watching = asyncio.create_task(work), asyncio.create_task(_disconnected(receive))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientLeftError("The client left before its answer was complete")
+        return working.result()
+    finally:
+        watching.cancel()
+        working.cancel()
+        await asyncio.gather(watching, working, return_exceptions=True)
 
 
 async def _disconnected(receive: Receive) -> None:
