@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tap.functions.features import FEATURES
 from vo_service.config import Settings
 from vo_service.formats.base import Format
 from vo_service.formats.registry import FORMATS
 from vo_service.vosi.capabilities import Capability, add_interface, vosi_capabilities
 from vo_service.vosi.documents import Element, add
-
-FEATURES: dict[str, tuple[str, ...]] = {
-    "ivo://ivoa.net/std/TAPRegExt#features-adqlgeo": ("POINT", "CIRCLE", "CONTAINS", "DISTANCE"),
-}
-"""Optional features of ADQL that the translator supports, by kind."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from vo_service.demo import load_demo
 from vo_service.errors import ServiceError
 from vo_service.ingest.describe import describe as draft_description
 from vo_service.ingest.drop import drop_table
-from vo_service.ingest.load import LoadReport, load
+from vo_service.ingest.load import LoadReport, Mode, load
 
 commands = typer.Typer(
     help="Publish event lists to the Virtual Observatory.",
@@ -122,9 +122,11 @@ def init(state: State = None) -> None:
 @commands.command()
 def describe(
     files: Annotated[list[Path], typer.Argument(help="Files of one table.")],
+    table: Annotated[str | None, typer.Option(help="Which table, of files that hold several.")] = None,
+    state: State = None,
 ) -> None:
     """Draft a table description (YAML, on standard output) from files."""
-    sys.stdout.write(draft_description(files))
+    sys.stdout.write(draft_description(files, table))
 
 
 @commands.command()
@@ -142,7 +144,7 @@ def ingest(
     described = load_description(description)
     for warning in described.warnings:
         err.print(f"warning: {warning}", style="yellow", markup=False)
-    mode = "append" if append else "replace" if replace else "create"
+    mode: Mode = "append" if append else "replace" if replace else "create"
     with database(settings) as access, _progress() as advance:
         report = load(access, described, files, mode=mode, progress=advance)
     _print_report(report)

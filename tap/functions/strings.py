@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from tap.functions.declaration import Function, Parameter, fixed
+from tap.functions.declaration import ADQL_TYPES, Function, Parameter
+from tap.functions.features import STRING_FEATURE
+from vo_service.catalog.model import Column
 
-FEATURE: Final = "ivo://ivoa.net/std/tapregext#features-adql-string"
+
+def _text(arguments: Sequence[Column]) -> Column:
+    """A string of any length, of the argument's characters."""
+    unicode = arguments[0].datatype == "unicodeChar"
+    return Column("", "unicodeChar", arraysize="*") if unicode else ADQL_TYPES["VARCHAR"]
+
 
 STRINGS: Final = tuple(
     Function(
@@ -15,8 +23,8 @@ STRINGS: Final = tuple(
         "VARCHAR",
         f"The text in {name.lower()} case.",
         f"{name.lower()}({{0}})",
-        fixed("VARCHAR"),
-        feature=FEATURE,
+        _text,
+        feature=STRING_FEATURE,
     )
     for name in ("LOWER", "UPPER")
 )

@@ -22,6 +22,9 @@ from vo_service.catalog.model import Catalog, Column, Table
 COLUMNS_LIMIT: Final = 1_600
 """Columns of a SELECT at most: PostgreSQL has room for 1,664, of which some are ours."""
 
+TABLES_LIMIT: Final = 100
+"""Tables in all FROM clauses of a query at most: with so many, PostgreSQL takes seconds and 200 MB to plan."""
+
 
 def resolve(query: tree.Query, catalog: Catalog) -> Query:
     """The bound query. Raises RefusedError."""
@@ -164,6 +167,8 @@ class _Resolver:
         return rows
 
     def _table(self, node: tree.TableReference, outer: Scope | None) -> Rows:
+        if self._relations >= TABLES_LIMIT:
+            raise RefusedError(f"A query can have {TABLES_LIMIT} tables at most", node.at)
         match node:
             case tree.NamedTable():
                 return self._named_table(node)

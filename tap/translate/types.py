@@ -212,9 +212,7 @@ _TIMESTAMP_HINT: Final = "A timestamp is written as 'YYYY-MM-DDThh:mm:ss', for e
 def timestamp(value: str, at: int) -> Constant:
     """A string literal as a moment in time."""
     if not _TIMESTAMP_FORM.fullmatch(value):
-        raise RefusedError(
-            f"'{value}' is not a timestamp", at, "Write YYYY-MM-DDThh:mm:ss, for example '2017-09-22T20:54:30'"
-        )
+        raise RefusedError(f"'{value}' is not a timestamp", at, _TIMESTAMP_HINT)
     return Constant(value, _TIMESTAMP)
 
 

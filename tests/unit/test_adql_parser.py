@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+import sys
+from pathlib import Path
+
 import pytest
 
 from tap.adql import AdqlError, parse, tree
 from vo_service.errors import UsageError
+
+ERRORS = Path(__file__).parents[1] / "data" / "adql" / "errors.adql"
 
 
 def select(query: str) -> tree.Select:
@@ -151,42 +158,106 @@ def test_tables(source: str, kind: type) -> None:
     assert isinstance(table, kind)
 
 
-MESSAGES = {
-    "SELECT size FROM t": (8, 'SIZE is a reserved word of ADQL: as a name it is written "size"'),
-    "SELECT a FROM t LIMIT 5": (23, "SELECT TOP n"),
-    "SELECT a FROM t WHERE a == 1": (26, "Equality is written with one ="),
-    "SELECT a % 2 FROM t": (10, "MOD(a, b)"),
-    "SELECT 'abc FROM t": (8, "no closing quote"),
-    "SELECT a FROM t; DROP TABLE t": (18, "A request is one query"),
-    "SELECT a FROM t WHERE a = 1 AND": (32, "The query ends too early: expected a value"),
-    "SELECT a FROM (SELECT a FROM t)": (32, "A subquery in FROM needs a name"),
-    "SELECT (SELECT a FROM t) FROM t": (8, "ADQL has no subqueries as values"),
-    "SELECT é FROM t": (8, "double quotes"),
-    "SELECT a\0 FROM t": (9, "U+0000"),
-    "SELECT a FROM t WHERE a": (23, "Expected a condition"),
-    "INSERT INTO t VALUES (1)": (1, "Expected SELECT, found INSERT"),
-    "": (1, "The query ends too early: expected SELECT"),
-    "SELECT POINT(1) FROM t": (13, "arguments"),
-    "SELECT ABS('x') FROM t": (12, "Expected a number"),
-    "SELECT " + "(" * 3000 + "a" + ")" * 3000 + " FROM t": (73, "nested too deeply"),
-    "SELECT a FROM t" + " NATURAL JOIN t" * 100: (977, "nested too deeply"),
+def refused_queries() -> list[tuple[str, str]]:
+    """Queries and their messages, of `tests/data/adql/errors.adql`."""
+    blocks = ERRORS.read_text(encoding="utf-8").strip().split("\n\n")
+    pairs = [block.split("\n!! ", maxsplit=1) for block in blocks if not block.startswith("#")]
+    return [(query, message.replace("\n!! ", "\n")) for query, message in pairs]
+
+
+@pytest.mark.parametrize(("query", "message"), refused_queries())
+def test_messages(query: str, message: str) -> None:
+    with pytest.raises(AdqlError) as caught:
+        parse(query)
+    assert caught.value.message == message
+
+
+FORBIDDEN = {
+    "SELECT a\0 FROM t": (1, 9, "U+0000"),
+    "SELECT a FROM t\nWHERE a = 'x\0'": (2, 13, "U+0000"),
+    "SELECT a -- \0\nFROM t": (1, 13, "U+0000"),
+    'SELECT "\ud800" FROM t': (1, 9, "U+D800"),
+    "SELECT a FROM t WHERE a = '\udfff'": (1, 28, "U+DFFF"),
 }
 
 
-@pytest.mark.parametrize("query", MESSAGES, ids=lambda query: query[:40].replace("\0", "NUL"))
-def test_messages(query: str) -> None:
-    column, words = MESSAGES[query]
+@pytest.mark.parametrize("query", FORBIDDEN, ids=ascii)
+def test_characters_that_no_database_stores(query: str) -> None:
+    line, column, name = FORBIDDEN[query]
+    with pytest.raises(AdqlError, match=re.escape(name)) as caught:
+        parse(query)
+    assert (caught.value.line, caught.value.column) == (line, column)
+    assert caught.value.message.encode()
+
+
+def test_messages_hold_no_control_characters() -> None:
+    with pytest.raises(AdqlError) as caught:
+        parse("SELECT a FROM t WHERE a = 'x' 'a\nb\x1b[31m\u202e'")
+    assert all(line.isprintable() for line in caught.value.message.splitlines())
+    assert len(caught.value.message.splitlines()) == 3
+
+
+def test_the_caret_stands_below_its_place_in_a_long_line() -> None:
+    query = "SELECT " + "a, " * 100 + "? " + ", a" * 100 + " FROM t"
     with pytest.raises(AdqlError) as caught:
         parse(query)
-    assert words in caught.value.message
-    assert (caught.value.line, caught.value.column) == (1, column)
+    _, shown, caret = caught.value.message.splitlines()
+    assert shown[caret.index("^")] == "?"
+    assert shown.startswith("... ")
+    assert shown.endswith(" ...")
 
 
-def test_the_caret_stands_below_the_place() -> None:
-    with pytest.raises(AdqlError) as caught:
-        parse("SELECT a\nFROM t\nWHERE a ! 1")
-    assert caught.value.message.splitlines()[-2:] == ["WHERE a ! 1", "        ^"]
-    assert caught.value.line == 3
+def nested(times: int, before: str, opening: str, inner: str, closing: str, after: str = "") -> str:
+    return before + opening * times + inner + closing * times + after
+
+
+NESTINGS: dict[str, tuple[int, tuple[str, ...]]] = {
+    "conditions": (64, ("SELECT a FROM t WHERE ", "NOT (", "a = 1", ")")),
+    "values": (64, ("SELECT ", "1 + 2 * -(", "a", ")", " FROM t")),
+    "functions": (64, ("SELECT ", "1 + 2 * -ABS(", "a", ")", " FROM t")),
+    "user functions": (64, ("SELECT ", "f(", "a", ")", " FROM t")),
+    "geometry": (63, ("SELECT ", "CENTROID(", "CIRCLE(a, 1)", ")", " FROM t")),
+    "casts": (64, ("SELECT ", "CAST(", "a", " AS REAL)", " FROM t")),
+    "joins": (64, ("SELECT a FROM ", "(t JOIN ", "u", ")")),
+    "queries": (64, ("", "(", "SELECT a FROM t", ")")),
+    "set operations": (64, ("", "(SELECT a FROM t UNION SELECT a FROM t INTERSECT ", "SELECT a FROM t", ")")),
+    "subqueries in FROM": (31, ("SELECT a FROM ", "(SELECT a FROM ", "t", ") AS x")),
+    "subqueries after IN": (31, ("SELECT a FROM t HAVING ", "NOT a IN (SELECT a FROM t HAVING ", "a = 1", ")")),
+    "subqueries in ON": (31, ("SELECT a FROM t JOIN t ON ", "a IN (SELECT a FROM t JOIN t ON ", "a = 1", ")")),
+    "both": (31, ("SELECT a FROM t WHERE ", "(a IN (SELECT a FROM t WHERE ", "a = 1", "))")),
+}
+
+
+@pytest.mark.parametrize("name", NESTINGS)
+def test_nested_queries_leave_room_on_the_stack(name: str) -> None:
+    """The deepest queries take at most 800 of the 1000 frames that Python has by default."""
+    times, parts = NESTINGS[name]
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 800)
+    try:
+        parse(nested(times, *parts))
+    finally:
+        sys.setrecursionlimit(limit)
+    with pytest.raises(AdqlError, match=r"nested too deeply|too many joins"):
+        parse(nested(times + 1, *parts))
+
+
+@pytest.mark.parametrize("name", NESTINGS)
+def test_queries_nested_beyond_all_measure(name: str) -> None:
+    with pytest.raises(AdqlError, match=r"nested too deeply|too many joins"):
+        parse(nested(3000, *NESTINGS[name][1]))
+
+
+def test_many_nots() -> None:
+    with pytest.raises(AdqlError, match="Expected a value"):
+        parse("SELECT a FROM t WHERE " + "NOT " * 100_000 + "a = 1")
+
+
+def test_too_many_joins() -> None:
+    parse("SELECT a FROM t" + " NATURAL JOIN t" * 64)
+    with pytest.raises(AdqlError, match="at most 64"):
+        parse("SELECT a FROM t" + " NATURAL JOIN t" * 65)
+    assert isinstance(parse("SELECT a FROM t" + " UNION SELECT a FROM t" * 1000).expression.body, tree.SetOperation)
 
 
 def test_a_long_sum_is_flat() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +13,7 @@ from tap.adql import AdqlError, parse, tree
 
 CANONICAL = Path(__file__).parents[1] / "data" / "adql" / "canonical.adql"
 
-patient = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+patient = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 # The writer: every group of operands in parentheses, words in upper case, defaults left out ---------------------------
@@ -168,6 +169,7 @@ reals = st.sampled_from(["1.", ".5", "0.25", "1e3", "2.E-4", "1.5e+10"]).map(lam
 columns = st.lists(identifiers, min_size=1, max_size=4).map(lambda parts: tree.ColumnReference(tuple(parts)))
 
 
+T = TypeVar("T")
 Steps = tuple[tuple[str, tree.Value], ...]
 
 
@@ -180,25 +182,27 @@ def tuple_of(pairs: list[tuple[str, tree.Value]]) -> Steps:
 
 
 def steps(operators: str, operands: st.SearchStrategy[tree.Value]) -> st.SearchStrategy[Steps]:
-    return st.lists(st.tuples(st.sampled_from(operators), operands), min_size=1, max_size=2).map(tuple_of)
+    return st.lists(st.tuples(st.sampled_from(operators), operands), min_size=1, max_size=3).map(tuple_of)
+
+
+def seldom(rare: st.SearchStrategy[T], usual: st.SearchStrategy[T]) -> st.SearchStrategy[T]:
+    """Keeps trees small: what has parts is rarer than what has none."""
+    return st.integers(0, 9).flatmap(lambda n: rare if n > 6 else usual)
 
 
 Values = st.SearchStrategy[tree.Value]
 values: Values = st.deferred(lambda: numbers | words | geometries | st.just(tree.Null()))
 anything: Values = st.deferred(
     lambda: (
-        columns
-        | st.builds(tree.UserFunction, regular, several(values))
+        st.builds(tree.UserFunction, regular, several(values))
         | st.builds(tree.SetFunction, st.sampled_from(["COUNT", "AVG", "MAX"]), values, st.booleans())
         | st.just(tree.SetFunction("COUNT", None))
         | st.builds(tree.Coalesce, several(values, 1))
     )
 )
-numbers: Values = st.deferred(
+compound_numbers: Values = st.deferred(
     lambda: (
-        integers
-        | reals
-        | anything
+        anything
         | st.builds(tree.Signed, st.sampled_from(["+", "-"]), numbers)
         | st.builds(tree.Arithmetic, numbers, steps("+-", numbers) | steps("*/", numbers))
         | st.builds(tree.NumericFunction, st.sampled_from(["ABS", "LOG10", "TAN"]), numbers.map(lambda x: (x,)))
@@ -210,53 +214,60 @@ numbers: Values = st.deferred(
         | st.builds(tree.Distance, points, points)
     )
 )
-words: Values = st.deferred(
+compound_words: Values = st.deferred(
     lambda: (
-        strings
-        | anything
-        | st.builds(tree.Concatenation, st.lists(words | integers, min_size=2, max_size=2).map(tuple))
+        anything
+        | st.builds(tree.Concatenation, st.lists(words | integers, min_size=2, max_size=3).map(tuple))
         | st.builds(tree.StringFunction, st.sampled_from(["LOWER", "UPPER"]), words.map(lambda x: (x,)))
         | st.builds(tree.Cast, values, st.sampled_from(["CHAR", "VARCHAR"]), st.none() | st.integers(1, 99))
         | st.builds(tree.CoordSys, geometries)
     )
 )
 point: Values = st.deferred(lambda: st.builds(tree.Point, numbers, numbers, coordsys))
-points: Values = st.deferred(lambda: point | columns | st.builds(tree.Centroid, geometries))
-geometries: Values = st.deferred(
+regions: Values = st.deferred(
     lambda: (
-        points
-        | st.builds(tree.Circle, points, numbers, coordsys)
+        st.builds(tree.Circle, points, numbers, coordsys)
         | st.builds(tree.Box, points, numbers, numbers, coordsys)
         | st.builds(tree.Polygon, st.tuples(point, points, points) | st.tuples(columns, columns, columns), coordsys)
         | st.builds(tree.Region, strings)
         | st.builds(tree.Cast, values, st.sampled_from(["POINT", "CIRCLE", "POLYGON"]))
     )
 )
-conditions: st.SearchStrategy[tree.Condition] = st.deferred(
+numbers: Values = seldom(compound_numbers, integers | reals | columns)
+words: Values = seldom(compound_words, strings | columns)
+points: Values = seldom(point | st.deferred(lambda: st.builds(tree.Centroid, geometries)), columns)
+geometries: Values = seldom(regions, points)
+
+comparisons: st.SearchStrategy[tree.Condition] = (
+    st.builds(tree.Comparison, st.sampled_from("= <> < > <= >=".split()), values, values)
+    | st.builds(tree.Between, values, values, values, st.booleans())
+    | st.builds(tree.InList, values, several(values, 1), st.booleans())
+    | st.builds(tree.Like, values, words, st.booleans(), st.booleans())
+    | st.builds(tree.IsNull, values, st.booleans())
+)
+compound_conditions: st.SearchStrategy[tree.Condition] = st.deferred(
     lambda: (
-        st.builds(tree.Comparison, st.sampled_from("= <> < > <= >=".split()), values, values)
-        | st.builds(tree.Between, values, values, values, st.booleans())
-        | st.builds(tree.InList, values, several(values, 1), st.booleans())
-        | st.builds(tree.InQuery, values, expressions, st.booleans())
-        | st.builds(tree.Like, values, words, st.booleans(), st.booleans())
-        | st.builds(tree.IsNull, values, st.booleans())
+        st.builds(tree.InQuery, values, expressions, st.booleans())
         | st.builds(tree.Exists, expressions)
-        | st.builds(tree.And, st.lists(conditions, min_size=2, max_size=2).map(tuple))
-        | st.builds(tree.Or, st.lists(conditions, min_size=2, max_size=2).map(tuple))
+        | st.builds(tree.And, st.lists(conditions, min_size=2, max_size=3).map(tuple))
+        | st.builds(tree.Or, st.lists(conditions, min_size=2, max_size=3).map(tuple))
         | st.builds(tree.Not, conditions)
     )
 )
+conditions: st.SearchStrategy[tree.Condition] = seldom(compound_conditions, comparisons)
+
 table_names = st.lists(identifiers, min_size=1, max_size=3).map(lambda parts: tree.TableName(tuple(parts)))
 join_types = st.sampled_from(["INNER", "LEFT", "RIGHT", "FULL"])
-tables: st.SearchStrategy[tree.TableReference] = st.deferred(
+named_tables: st.SearchStrategy[tree.TableReference] = st.builds(tree.NamedTable, table_names, st.none() | identifiers)
+compound_tables: st.SearchStrategy[tree.TableReference] = st.deferred(
     lambda: (
-        st.builds(tree.NamedTable, table_names, st.none() | identifiers)
-        | st.builds(tree.DerivedTable, expressions, identifiers)
+        st.builds(tree.DerivedTable, expressions, identifiers)
         | st.builds(tree.Join, tables, tables, join_types, st.booleans())
         | st.builds(tree.Join, tables, tables, join_types, condition=conditions)
         | st.builds(tree.Join, tables, tables, join_types, using=st.lists(identifiers, min_size=1).map(tuple))
     )
 )
+tables: st.SearchStrategy[tree.TableReference] = seldom(compound_tables, named_tables)
 items = (
     st.just(tree.AllColumns())
     | st.builds(tree.AllColumns, table_names)
@@ -275,7 +286,7 @@ selects = st.builds(
 expressions: st.SearchStrategy[tree.QueryExpression] = st.deferred(
     lambda: st.builds(
         tree.QueryExpression,
-        selects | intersections | unions | expressions,
+        seldom(intersections | unions | expressions, selects),
         st.lists(st.builds(tree.OrderTerm, values, st.booleans()), max_size=2).map(tuple),
         st.none() | st.integers(0, 10**6),
     )

@@ -109,7 +109,7 @@ def _array_cells(column: pa.Array) -> pa.BinaryArray:
 
 def _numbers(column: pa.Array, dtype: str) -> Values:
     if pa.types.is_timestamp(column.type):
-        return np.asarray(column.cast(pa.int64()).to_numpy() - _POSTGRES_EPOCH)
+        return np.asarray(column.cast(pa.int64()).to_numpy() - _POSTGRES_EPOCH, dtype)
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype)
 
 

@@ -34,7 +34,8 @@ def within_cone(hpx: str, ra: str, dec: str, centre_ra: float, centre_dec: float
 def in_ranges(hpx: str, ranges: Ranges) -> str:
     """The condition that an index lies in one of the ranges: an OR list, which the planner estimates rightly."""
     conditions = [
-        f"{hpx} = {first}" if last == first + 1 else f"{hpx} BETWEEN {first} AND {last - 1}" for first, last in ranges
+        f"{hpx} = {first}" if last == first + 1 else f"{hpx} BETWEEN {first} AND {last - 1}"
+        for first, last in ranges.tolist()
     ]
     return f"({' OR '.join(conditions)})" if conditions else "FALSE"
 
