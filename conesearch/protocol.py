@@ -27,8 +27,8 @@ class ConeSearch:
         return (
             Link(
                 "A cone of 5 degrees",
-                f"{service}?RA=83.63&DEC=22.01&SR=5&MAXREC=20&RESPONSEFORMAT=text/plain",
-                "RA=83.63 DEC=22.01 SR=5, the Crab Nebula",
+                f"{service}?RA=77.36&DEC=5.69&SR=5&MAXREC=20&RESPONSEFORMAT=text/plain",
+                "RA=77.36 DEC=5.69 SR=5, around the blazar TXS 0506+056",
             ),
             Link("Cone search", f"{service}?", "For TOPCAT, STILTS, Aladin and pyvo", kind="endpoint"),
         )

@@ -17,6 +17,7 @@ from vo_service import __version__, server
 from vo_service.app import create_app
 from vo_service.catalog.description import load_description
 from vo_service.catalog.store import read_catalog
+from vo_service.catalog.tap_schema import NAME as TAP_SCHEMA
 from vo_service.config import Settings, load_settings
 from vo_service.database.access import Access, open_database
 from vo_service.database.failures import connect
@@ -50,7 +51,7 @@ def main() -> None:
     try:
         commands()
     except ServiceError as error:
-        err.print(f"vo-service: {error.message}", style="red", markup=False)
+        err.print(f"vo-service: {error.message}", style="red", markup=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -143,7 +144,7 @@ def ingest(
     settings = load_settings(state=state)
     described = load_description(description)
     for warning in described.warnings:
-        err.print(f"warning: {warning}", style="yellow", markup=False)
+        err.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     mode: Mode = "append" if append else "replace" if replace else "create"
     with database(settings) as access, _progress() as advance:
         report = load(access, described, files, mode=mode, progress=advance)
@@ -170,6 +171,8 @@ def list_tables(state: State = None) -> None:
         catalog = read_catalog(connection)
     grid = Grid("table", "rows", "position", "description", box=None, pad_edge=False)
     for table in catalog.tables():
+        if table.schema == TAP_SCHEMA:
+            continue
         position = f"{table.position.ra}, {table.position.dec}" if table.position else ""
         grid.add_row(table.full_name, f"{table.rows:,}", position, table.description)
     out.print(grid)
@@ -197,4 +200,4 @@ def _print_report(report: LoadReport) -> None:
     rate = report.rows / report.seconds if report.seconds else 0
     out.print(f"{report.rows:,} rows loaded, {report.rejected:,} rejected, {rate:,.0f} rows/s", markup=False)
     for reason in report.reasons:
-        err.print(f"rejected: {reason}", style="yellow", markup=False)
+        err.print(f"rejected: {reason}", style="yellow", markup=False, soft_wrap=True)

@@ -110,7 +110,13 @@ CENTRES = [
 @pytest.mark.parametrize("centre", CENTRES)
 def test_cones_equal_brute_force(url: str, centre: tuple[float, float], radius: float) -> None:
     distances = SkyCoord(RA, DEC, unit="deg").separation(SkyCoord(*centre, unit="deg")).deg
-    query: dict[str, str | float] = {"RA": centre[0], "DEC": centre[1], "SR": radius, "VERB": 1, "RESPONSEFORMAT": "csv"}
+    query: dict[str, str | float] = {
+        "RA": centre[0],
+        "DEC": centre[1],
+        "SR": radius,
+        "VERB": 1,
+        "RESPONSEFORMAT": "csv",
+    }
     answer = httpx.get(f"{url}/scs/sky/Points", params=query, timeout=60)
     found = csv.read_csv(io.BytesIO(answer.content))
     assert sorted(found["ident"].to_pylist()) == np.flatnonzero(distances <= radius).tolist()

@@ -48,9 +48,10 @@ def simulate_events(rows: int = 100_000, seed: int = 20230213) -> pa.Table:
         {
             "event_id": np.arange(1, rows + 1),
             "run": run.astype(np.int32),
-            "mjd": mjd,
-            "ra": ra,
-            "dec": dec,
+            # To a millisecond and 0.04 arc seconds: more digits would only be harder to read.
+            "mjd": np.round(mjd, 8),
+            "ra": np.round(ra, 5) % 360.0,
+            "dec": np.round(dec, 5),
             "angular_error": _angular_errors(rng, energy).astype(np.float32),
             "energy": energy.astype(np.float32),
             "zenith": np.degrees(np.arccos(cos_zenith)).astype(np.float32),

@@ -164,7 +164,8 @@ def _can_be(texts: pa.Array, datatype: str) -> bool:
 def _draft(column: FileColumn, datatype: str) -> _Draft:
     """What can be said of a column. A unit may stand in its name, as in `RA[deg]`."""
     spelt = _NAME_WITH_UNIT.fullmatch(column.name)
-    plain, unit = (spelt[1], read_unit(spelt[2])) if spelt and spelt[1] else (column.name, None)
+    unit = read_unit(spelt[2]) if spelt and spelt[1] else None
+    plain = spelt[1] if spelt and unit else column.name
     unit = (read_unit(column.unit) if column.unit else None) or unit
     meaning = _MEANINGS.get(plain.lower())
     guess_ucd, guess_unit = GUESSES.get(meaning or "", (None, None))
