@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-_TAPREGEXT: Final = "ivo://ivoa.net/std/tapregext#features-"
+# Identifiers ignore letter case, and ADQL 2.1 writes these in lower case; STILTS 3.4 knows them only like this.
+_TAPREGEXT: Final = "ivo://ivoa.net/std/TAPRegExt#features-"
 
 STRING_FEATURE: Final = f"{_TAPREGEXT}adql-string"
 
@@ -17,4 +18,4 @@ FEATURES: Final[dict[str, tuple[str, ...]]] = {
     f"{_TAPREGEXT}adql-conditional": ("COALESCE",),
     f"{_TAPREGEXT}adql-offset": ("OFFSET",),
 }
-"""Identifier of a group of features (TAPRegExt, in lower case as ADQL 2.1 writes it), and the names of those in it."""
+"""Identifier of a group of features (TAPRegExt, as TAPRegExt 1.0 writes it), and the names of those in it."""

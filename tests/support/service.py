@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import selectors
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,20 +70,24 @@ def running(command: str, state: Path, options: Sequence[str] = ()) -> Iterator[
             process.wait(timeout=30)
         finally:
             process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
 
 
 def _await_address(process: subprocess.Popen[str]) -> str:
+    """The address that the service prints when it is ready."""
     assert process.stdout is not None
-    selector = selectors.DefaultSelector()
-    selector.register(process.stdout, selectors.EVENT_READ)
+    watchdog = threading.Timer(START_SECONDS, process.kill)
+    watchdog.start()
     said = []
-    while selector.select(timeout=START_SECONDS):
-        line = process.stdout.readline()
-        said.append(line)
-        if match := re.search(r"https?://[\w.\[\]:-]+:\d+", line):
-            return match.group()
-        if not line:
-            break
+    try:
+        for line in process.stdout:
+            said.append(line)
+            if match := re.search(r"https?://[\w.\[\]:-]+:\d+", line):
+                return match.group()
+    finally:
+        watchdog.cancel()
     raise AssertionError("the service did not start: " + "".join(said))
 
 
