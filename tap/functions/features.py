@@ -15,7 +15,8 @@ FEATURES: Final[dict[str, tuple[str, ...]]] = {
     f"{_TAPREGEXT}adql-common-table": ("WITH",),
     f"{_TAPREGEXT}adql-sets": ("UNION", "EXCEPT", "INTERSECT"),
     f"{_TAPREGEXT}adql-type": ("CAST",),
-    f"{_TAPREGEXT}adql-conditional": ("COALESCE",),
+    # Newer than STILTS 3.4, to which it would be an error in the other spelling, and is a warning in this one.
+    "ivo://ivoa.net/std/tapregext#features-adql-conditional": ("COALESCE",),
     f"{_TAPREGEXT}adql-offset": ("OFFSET",),
 }
 """Identifier of a group of features (TAPRegExt, as TAPRegExt 1.0 writes it), and the names of those in it."""

@@ -221,7 +221,7 @@ def nested(levels: int, inner: str, around: str) -> str:
         nested(60, "SELECT ra FROM alerts", "({})"),
         "SELECT a1.ra FROM alerts a1 " + " ".join(f"JOIN alerts a{i} ON a1.ra = a{i}.ra" for i in range(2, 60)),
         "SELECT " + " + ".join(["ra"] * 20_000) + " FROM alerts",
-        "SELECT " + " || ".join(["alert_id"] * 20_000) + " FROM alerts",
+        "SELECT " + " || ".join(["alert_id"] * 10_000) + " FROM alerts",
         "SELECT ra FROM alerts WHERE " + " OR ".join(["ra = 1"] * 10_000),
         "SELECT ra FROM alerts WHERE event_id IN (" + ", ".join(map(str, range(20_000))) + ")",
         " UNION ALL ".join(["SELECT ra FROM alerts"] * 100),

@@ -30,6 +30,7 @@ from vo_service.database.failures import connect
 from vo_service.errors import IngestError
 from vo_service.ingest.copy_binary import HEADER, TRAILER
 from vo_service.ingest.order import in_order, row_bytes
+from vo_service.ingest.prefetch import prefetch
 from vo_service.ingest.rows import Progress, Tally, encode_files, open_files
 
 Connection = psycopg.Connection[Any]
@@ -208,7 +209,8 @@ class _TableLoad:
         encoded = encode_files(open_files(paths, self._source), table, self._source, self.tally, progress)
         with closing(encoded) as blocks, self._connection.cursor().copy(statement) as copy:
             copy.write(HEADER)
-            for rows in in_order(blocks) if positioned else (block.rows for block in blocks):
+            ordered = prefetch(in_order(blocks)) if positioned else (block.rows for block in blocks)
+            for rows in ordered:
                 copy.write(row_bytes(rows))
                 stored += len(rows)
                 progress("storing", stored, self.tally.read - self.tally.rejected if positioned else None)

@@ -50,7 +50,6 @@ def in_order(blocks: Iterable[Block], limit: int | None = None) -> Iterator[pa.A
             if not run.fits(block):
                 directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vo-service-")))
                 runs.append(_spill(run.sorted_blocks(), directory / "run.arrow"))
-                run.clear()
             run.add(block)
         runs.append(run.sorted_blocks())
         for block in runs[0] if len(runs) == 1 else _merge(runs):
@@ -84,8 +83,10 @@ class _Run:
         self._used += data.size
 
     def sorted_blocks(self) -> Iterator[Block]:
+        """The rows in order; the run has none any more then."""
         keys = np.concatenate(self._keys or [np.empty(0, np.int64)])
         offsets = np.concatenate([np.zeros(1, np.int64), *self._ends])
+        self.clear()
         buffers = [None, pa.py_buffer(offsets), pa.py_buffer(self._data)]
         rows = pa.Array.from_buffers(pa.large_binary(), len(keys), buffers)
         order = np.argsort(keys, kind="stable")
