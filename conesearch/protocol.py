@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from starlette.routing import BaseRoute
 
-from conesearch.routes import routes
+from conesearch.routes import routes, service_path
 from vo_service.catalog.model import Table
 from vo_service.context import Context
 from vo_service.web.links import Link
@@ -23,7 +23,7 @@ class ConeSearch:
     def links(self, table: Table) -> Sequence[Link]:
         if table.position is None:
             return ()
-        service = f"scs/{table.schema}/{table.name}"
+        service = service_path(table)
         return (
             Link(
                 "A cone of 5 degrees",

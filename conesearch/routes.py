@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -44,7 +45,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
 
     async def capabilities(request: Request) -> Response:
         table, position = _find(context, request)
-        address = f"{base_url(request, context.settings)}/scs/{table.schema}/{table.name}"
+        address = f"{base_url(request, context.settings)}/{service_path(table)}"
         return xml(capabilities_document(await cone_capabilities(address, table, position, context)))
 
     async def availability(request: Request) -> Response:
@@ -64,6 +65,11 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         endpoint(f"{service}/availability", availability),
         endpoint(f"{service}/tables", tables),
     ]
+
+
+def service_path(table: Table) -> str:
+    """The address of a table's service, relative to the root."""
+    return f"scs/{quote(table.schema, safe='')}/{quote(table.name, safe='')}"
 
 
 def _find(context: Context, request: Request) -> tuple[Table, Position]:

@@ -31,8 +31,8 @@ MESSENGERS = (
 
 
 def _name(text: str) -> str:
-    if not text or len(text.encode()) > 63 or not text.isprintable():
-        raise ValueError(f"{text!r} cannot be a name: 1 to 63 bytes of printable text are expected")
+    if not text or len(text.encode()) > 63 or not text.isprintable() or "/" in text:
+        raise ValueError(f"{text!r} cannot be a name: 1 to 63 bytes of printable text without a slash are expected")
     return text
 
 
