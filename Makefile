@@ -17,7 +17,7 @@ demo: $(VENV)/.runtime ## install and serve the simulated sample; DEMO_ARGS="--p
 	@exec $(BIN)/vo-service demo $(DEMO_ARGS)
 
 test: $(VENV)/.dev ## run all tests; PYTEST_ARGS="-k cone"
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## style, types, import contracts
 	$(BIN)/ruff check .

@@ -8,9 +8,6 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from vo_service.vosi.availability import availability_document
-from vo_service.vosi.capabilities import capabilities_document
-from vo_service.vosi.tables import table_document
 
 from conesearch.capabilities import cone_capabilities
 from conesearch.query import cone_statement
@@ -23,6 +20,9 @@ from vo_service.dali.errors import scs_error_response
 from vo_service.dali.parameters import read_parameters
 from vo_service.errors import NotFoundError
 from vo_service.formats.base import Info, ResultTable
+from vo_service.vosi.availability import availability_document
+from vo_service.vosi.capabilities import capabilities_document
+from vo_service.vosi.tables import table_document
 
 
 def routes(context: Context) -> Sequence[BaseRoute]:

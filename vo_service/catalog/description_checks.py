@@ -11,17 +11,25 @@ from vo_service.catalog.vocabulary.unit import unit_warning
 
 RESERVED_SCHEMAS = frozenset({"public", "information_schema", "tap_schema", "vo_service", "tap_upload"})
 
-_RESERVED_COLUMNS = frozenset({HPX_COLUMN})
 _SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 """Columns that every PostgreSQL table has (manual, section 5.6); spelt so and not otherwise."""
 
 Problem = tuple[Place, str]
 
 
+def is_reserved_schema(name: str) -> bool:
+    """Whether a schema cannot have this name, as it is PostgreSQL's or the service's own."""
+    return name.lower() in RESERVED_SCHEMAS or name.lower().startswith("pg_")
+
+
+def is_reserved_column(name: str) -> bool:
+    """Whether a column cannot have this name, as each table has one of it already."""
+    return name.lower() == HPX_COLUMN or name in _SYSTEM_COLUMNS
+
+
 def find_problems(description: DescriptionPart) -> Iterator[Problem]:
     """Everything that cannot work, each with its place in the file."""
-    schema = description.name.lower()
-    if schema in RESERVED_SCHEMAS or schema.startswith("pg_"):
+    if is_reserved_schema(description.name):
         yield ("name",), f"a schema cannot be called {description.name!r}: the name is reserved"
     yield from _repeated([table.name for table in description.tables], ("tables",))
     for index, table in enumerate(description.tables):
@@ -34,7 +42,7 @@ def _table_problems(table: TablePart) -> Iterator[Problem]:
     yield from _repeated([column.name for column in table.columns], ("columns",))
     columns = {column.name: column for column in table.columns}
     for index, column in enumerate(table.columns):
-        if column.name.lower() in _RESERVED_COLUMNS or column.name in _SYSTEM_COLUMNS:
+        if is_reserved_column(column.name):
             yield ("columns", index, "name"), f"a column cannot be called {column.name!r}: the name is reserved"
         for message in _column_problems(column):
             yield ("columns", index), message
