@@ -32,11 +32,13 @@ from vo_service.database.tuning import GB, MB, server_settings
 from vo_service.errors import ConfigurationError, ServiceError, UnavailableError
 
 USER = """
-import sys, time
+import signal, sys, time
 from vo_service.config import load_settings
 from vo_service.database.embedded import embedded_server
 from vo_service.database.locks import service_lock
 
+# A shell that runs us in the background has us ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 settings = load_settings(state=sys.argv[1])
 with service_lock(settings.state, "a test"), embedded_server(settings):
     print("ready", flush=True)

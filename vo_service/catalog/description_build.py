@@ -197,7 +197,7 @@ def _source(part: ColumnPart) -> ColumnSource | Rank:
         return ColumnSource(part.name)
     unit = part.source.unit
     return ColumnSource(
-        name=part.source.name or part.name,
+        name=part.name if part.source.name is None else part.source.name,
         null=tuple(part.source.null),
         unit=unit,
         factor=1.0 if unit is None else conversion_factor(unit, part.unit or ""),

@@ -200,6 +200,8 @@ def _fit(numbers: Numbers, dtype: np.dtype[Any]) -> tuple[Numbers, Mask]:
         stored = numbers.astype(dtype)
         if dtype.kind == "f":
             return stored, np.isinf(stored) & np.isfinite(numbers)
+        if dtype.kind == "b":
+            return stored, (numbers != 0) & (numbers != 1)
         limits = np.iinfo(dtype)
         if numbers.dtype.kind == "f":
             # The upper limit of 64 bits has no double of its own; the next one is too large.

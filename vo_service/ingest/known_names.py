@@ -1,4 +1,4 @@
-"""What well-known names of columns in astroparticle physics suggest: a meaning, a UCD, a unit; and pairs of coordinates.
+"""What well-known names of columns in astroparticle physics suggest: a UCD, a unit, and which pairs are coordinates.
 
 All of it is guessed, and marked so where it is used.
 """

@@ -75,7 +75,8 @@ class Survey:
     @property
     def length(self) -> int | None:
         """The length of strings, if all have the same."""
-        return next(iter(self._lengths)) if len(self._lengths) == 1 and self._ascii else None
+        (length,) = self._lengths if len(self._lengths) == 1 and self._ascii else (None,)
+        return length
 
     @property
     def sentinel(self) -> float | None:
@@ -94,6 +95,8 @@ class Survey:
 
     def _look_at_texts(self, texts: pa.Array) -> pa.Array | None:
         """Which kinds of values the texts can be; the numbers, if they are such."""
+        if len(self._lengths) < 2:
+            self._lengths |= set(pc.unique(pc.binary_length(texts)).to_pylist())
         texts = pc.utf8_trim_whitespace(texts)
         texts = texts.filter(pc.not_equal(texts, ""))
         if not len(texts):
@@ -106,7 +109,6 @@ class Survey:
                 break
             self._kinds.remove(kind)
         self._ascii = self._ascii and bool(pc.all(pc.string_is_ascii(texts)).as_py())
-        self._lengths |= set(pc.unique(pc.binary_length(texts)).to_pylist()) if len(self._lengths) < 2 else set()
         if self._kinds[:1] == ["number"] and self._digits <= 6:
             mantissa = pc.replace_substring_regex(texts, r"^[-+]?0*\.?0*|[eE].*$|\.", "")
             self._digits = max(self._digits, pc.max(pc.utf8_length(mantissa)).as_py())
@@ -135,7 +137,7 @@ def survey(files: Sequence[File], columns: Sequence[FileColumn]) -> dict[str, Su
 def is_unique(files: Sequence[File], name: str) -> bool:
     """Whether no value of a column is missing or stands there twice."""
     values = pa.chunked_array([batch.column(0) for file in files for batch in file.batches([name])])
-    return values.null_count == 0 and pc.count_distinct(values).as_py() == len(values)
+    return bool(values.null_count == 0 and pc.count_distinct(values).as_py() == len(values))
 
 
 def _is_list(kind: pa.DataType) -> bool:

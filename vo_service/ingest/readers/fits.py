@@ -171,8 +171,10 @@ def _field(hdu: fits.BinTableHDU, number: int) -> _Field:
 
 
 def _type(code: str, storage: str | None, scale: float, zero: float, repeat: int) -> pa.DataType:
+    if code == "L":
+        return pa.bool_() if repeat == 1 else pa.list_(pa.bool_(), repeat)
     if storage is None:
-        return pa.bool_() if code == "L" else pa.string()
+        return pa.string()
     scaled = "f8" if (scale, zero) != (1, 0) else storage
     value = pa.from_numpy_dtype(np.dtype(_OFFSETS.get((storage, zero), scaled) if scale == 1 else scaled))
     return value if repeat == 1 else pa.list_(value, repeat)
