@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
-from vo_service.vosi.availability import availability_document
-from vo_service.vosi.capabilities import capabilities_document
-from vo_service.vosi.tables import table_document, tableset_document
 
 from tap.capabilities import tap_capabilities
 from tap.pipeline import run_query
@@ -18,6 +15,9 @@ from vo_service.context import Context
 from vo_service.dali.endpoints import READ_OR_POST, base_url, endpoint, xml
 from vo_service.dali.parameters import read_parameters
 from vo_service.errors import NotFoundError, UsageError
+from vo_service.vosi.availability import availability_document
+from vo_service.vosi.capabilities import capabilities_document
+from vo_service.vosi.tables import table_document, tableset_document
 
 
 def routes(context: Context) -> Sequence[BaseRoute]:

@@ -20,7 +20,7 @@ import pyarrow.csv
 
 from vo_service.catalog.description_input import FileOptions
 from vo_service.errors import IngestError
-from vo_service.ingest.readers.base import FileColumn, damaged, open_plain, pick, suffix
+from vo_service.ingest.readers.base import HEAD_BYTES, FileColumn, damaged, open_plain, pick, suffix
 
 BLOCK_BYTES = 4 << 20
 """Bytes that are parsed at once: some ten thousand rows."""
@@ -45,9 +45,14 @@ class TextReader:
         lines = [line for line in head.splitlines() if line.strip() and not line.startswith(b"#")]
         if b"\0" in head or not lines or lines[0].lstrip().startswith((b"<", b"{", b"[")):
             return False
-        if self._delimiter is None or self._delimiter.encode() in lines[0]:
+        if self._delimiter is None:
             return True
-        return suffix(path) in self._extensions and len(lines[0].split()) == 1
+        if suffix(path) in self._extensions:
+            return self._delimiter.encode() in lines[0] or len(lines[0].split()) == 1
+        # All lines have several fields, and as many; the last one may have been cut off.
+        texts = [line.decode("latin-1") for line in lines[: -1 if len(head) == HEAD_BYTES else None]]
+        counts = {len(fields) for fields in csv.reader(texts, delimiter=self._delimiter)}
+        return len(counts) == 1 and counts != {1}
 
     def columns(self, path: Path, options: FileOptions) -> tuple[FileColumn, ...]:
         names = self._names(path, options)
