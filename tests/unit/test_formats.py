@@ -119,7 +119,9 @@ def test_votable_head() -> None:
     assert [(info.name, info.value) for info in resource.infos] == [("QUERY_STATUS", "OK"), ("query", "SELECT <1>")]
     assert (fields["ra"].unit, fields["ra"].ucd, fields["ra"].ref) == ("deg", "pos.eq.ra;meta.main", "system")
     assert fields["ra"].description == "Right ascension <&> \ufffd"
-    assert fields["mjd"].ref == "mjd"
+    assert (fields["mjd"].ref, fields["time"].ref) == ("mjd_UNKNOWN", "time_UTC")
+    scales = {system.ID: (system.timescale, system.timeorigin) for system in resource.time_systems}
+    assert scales == {"mjd_UNKNOWN": ("UNKNOWN", "MJD-origin"), "time_UTC": ("UTC", None)}
     assert resource.coordinate_systems[0].system == "ICRS"
 
 
@@ -218,6 +220,35 @@ def test_finding_votable(requested: str | None, content_type: str | None, tabled
 @pytest.mark.parametrize("requested", ["csv", "CSV", "text/csv", "text/csv; header=present", "text/csv;header=present"])
 def test_finding_csv(requested: str) -> None:
     assert find_format(requested).format.extension == "csv"
+
+
+@pytest.mark.parametrize(
+    ("column", "system"),
+    [
+        (Column("ra", "double", unit="deg", ucd="POS_EQ_RA_MAIN"), "system"),
+        (Column("ha", "double", unit="h", ucd="pos.eq.ha"), None),
+        (Column("mjd", "double", unit="d", ucd="time.epoch", description="MJD (TT)"), "mjd_TT"),
+        (Column("t0", "double", unit="d", ucd="time.start", description="Begin, Modified Julian Date, UTC"), "mjd_UTC"),
+        (Column("mjd_error", "double", unit="d", ucd="stat.error;time.epoch"), None),
+        (Column("jd", "double", unit="d", ucd="time.epoch"), None),
+        (Column("t", "char", "*", xtype="timestamp", description="in TDB"), "time_TDB"),
+    ],
+)
+def test_which_system_a_column_refers_to(column: Column, system: str | None) -> None:
+    (field,) = parse_single_table(io.BytesIO(document("votable", columns=(column,)))).fields
+    assert field.ref == system
+
+
+def test_a_serialization_that_we_do_not_write() -> None:
+    choice = find_format("application/x-votable+xml;serialization=FITS")
+    with pytest.raises(UsageError, match=r"serialization=FITS: expected one of BINARY2, TABLEDATA"):
+        choice.writer(ResultTable(COLUMNS))
+
+
+def test_a_plus_sign_that_was_not_encoded() -> None:
+    choice = find_format("application/x-votable xml;serialization=TABLEDATA")
+    assert choice.content_type == "application/x-votable+xml;serialization=TABLEDATA"
+    assert b"<TABLEDATA>" in choice.writer(ResultTable(COLUMNS)).start()
 
 
 @pytest.mark.parametrize("requested", ["application/bogus", "bogus", "votable/csv", "text/csv\r\nX: y/z"])

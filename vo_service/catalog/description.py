@@ -78,7 +78,8 @@ def _problem(details: ErrorDetails) -> tuple[Place, str]:
     if details["type"] == "extra_forbidden":
         near = get_close_matches(str(place[-1]), known_keys(), n=1)
         return place, "there is no such key here" + (f"; did you mean {near[0]!r}?" if near else "")
-    return place, _EXPECTED.get(details["type"], details["msg"].removeprefix("Value error, "))
+    words = details["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    return place, _EXPECTED.get(details["type"], words)
 
 
 def _explain(path: Path, tree: Tree, place: Place, message: str) -> str:

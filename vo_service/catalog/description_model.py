@@ -7,6 +7,7 @@ those across a table in `description_checks`.
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Annotated, Any, Literal
 
@@ -55,6 +56,13 @@ def _as_nulls(value: object) -> object:
 
 def _as_named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
+
+
+def _encoding(text: str) -> str:
+    try:
+        return codecs.lookup(text).name
+    except LookupError:
+        raise ValueError(f"{text!r} is no character encoding") from None
 
 
 def _messenger(text: str) -> str:
@@ -223,7 +231,7 @@ class InputPart(Part):
     delimiter: Character | None = None
     comment: Annotated[str, Field(min_length=1)] | None = None
     skip: NonNegativeInt = 0
-    encoding: str = "utf-8"
+    encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
     element: NonNegativeInt | None = None
 
 

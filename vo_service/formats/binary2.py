@@ -1,12 +1,13 @@
 """Rows in the BINARY2 serialization (VOTable 1.4, section 5.4): record batches to bytes, whole columns at once.
 
-A row is one bit per column (set for NULL, padded to bytes), then the fields in order, big-endian. Fields of fixed width
-that follow each other are laid out as one block; strings and arrays of variable length carry their number of elements
-before them. Rows are placed by their offsets, which numpy computes from the lengths of the variable fields.
+A row is one bit per column (set for NULL, padded to bytes), then the fields in order, big-endian. Neighbouring fields
+of fixed width are laid out together as a numpy structured array; a string or array of variable length has its number
+of elements before it, which is a field of fixed width. Arrow joins these blocks and the variable fields, row by row.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,202 +18,156 @@ from numpy.typing import NDArray
 
 from vo_service.catalog.model import Column
 from vo_service.errors import QueryError
-from vo_service.formats.values import timestamps_as_text
-
-Bytes = NDArray[np.uint8]
+from vo_service.formats.values import (
+    bytes_of,
+    filled,
+    list_lengths,
+    null_element,
+    offsets_from,
+    timestamps_as_text,
+)
 
 _NUMBERS = {"unsignedByte": "u1", "short": ">i2", "int": ">i4", "long": ">i8", "float": ">f4", "double": ">f8"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
-    """Fields of fixed width: `cells` has the shape (rows, width)."""
+class _Fixed:
+    """A field of fixed width: `values` of shape (rows, ...), to be written as `dtype`."""
 
-    cells: Bytes
+    values: NDArray[Any]
+    dtype: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Variable:
-    """A field of variable length: row i is a count and `data[starts[i] : starts[i] + lengths[i]]`."""
+    """A field of variable length: the number of elements of each row, and their bytes."""
 
-    data: Bytes
-    starts: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    counts: Bytes
-    """The counts as they are written, of shape (rows, 4)."""
+    counts: NDArray[np.int32]
+    data: pa.BinaryArray
 
 
 def encode_rows(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> bytes:
-    """The rows of a batch, in order."""
-    parts: list[_Block | _Variable] = [_Block(_null_flags(batch))]
-    parts += [_field(array, column) for array, column in zip(batch.columns, columns, strict=True)]
-    blocks = _joined(parts)
-    if len(blocks) == 1 and isinstance(blocks[0], _Block):
-        return blocks[0].cells.tobytes()
-    return _placed(blocks, batch.num_rows).tobytes()
+    """The rows of a batch, in order. Raises QueryError for values that their column's datatype cannot hold."""
+    blocks: list[pa.BinaryArray] = []
+    fixed = [_null_flags(batch)]
+    for array, column in zip(batch.columns, columns, strict=True):
+        field = _field(array, column)
+        if isinstance(field, _Fixed):
+            fixed.append(field)
+            continue
+        fixed.append(_Fixed(field.counts, ">i4"))
+        blocks += [_widths_equal(_together(fixed), batch.num_rows), field.data]
+        fixed = []
+    if not blocks:
+        return _together(fixed)
+    if fixed:
+        blocks.append(_widths_equal(_together(fixed), batch.num_rows))
+    return bytes_of(pc.binary_join_element_wise(*blocks, b"")).tobytes()
 
 
-def _null_flags(batch: pa.RecordBatch) -> Bytes:
+def _together(fields: list[_Fixed]) -> bytes:
+    """Fields of fixed width as rows."""
+    layout = [(f"f{i}", field.dtype, field.values.shape[1:]) for i, field in enumerate(fields)]
+    rows = np.empty(len(fields[0].values), layout)
+    for (name, _, _), field in zip(layout, fields, strict=True):
+        rows[name] = field.values
+    return rows.tobytes()
+
+
+def _widths_equal(rows: bytes, count: int) -> pa.BinaryArray:
+    """Rows of one width as values of an Arrow array."""
+    return _binary(np.full(count, len(rows) // max(count, 1), np.int32), rows)
+
+
+def _binary(lengths: NDArray[np.int32], data: bytes | NDArray[Any]) -> pa.BinaryArray:
+    """Values that follow each other in `data`, from their lengths in bytes."""
+    return pa.Array.from_buffers(
+        pa.binary(), len(lengths), [None, pa.py_buffer(offsets_from(lengths)), pa.py_buffer(data)]
+    )
+
+
+def _null_flags(batch: pa.RecordBatch) -> _Fixed:
     flags = np.zeros((batch.num_rows, batch.num_columns), np.bool_)
     for index, array in enumerate(batch.columns):
         if array.null_count:
             flags[:, index] = array.is_null().to_numpy(zero_copy_only=False)
-    return np.packbits(flags, axis=1)
+    return _Fixed(np.packbits(flags, axis=1), "u1")
 
 
-def _field(array: pa.Array, column: Column) -> _Block | _Variable:
+def _field(array: pa.Array, column: Column) -> _Fixed | _Variable:
+    if pa.types.is_timestamp(array.type):
+        array = timestamps_as_text(array)
     if column.is_string:
-        if pa.types.is_timestamp(array.type):
-            array = timestamps_as_text(array)
-        return _string(array, column)
+        return _string(filled(array, ""), column)
     if pa.types.is_binary(array.type):
-        return _variable(_view(array), _offsets(array), 1, array)
+        known = filled(array, b"")
+        lengths = pc.binary_length(known).to_numpy(zero_copy_only=False)
+        return _array(_Fixed(bytes_of(known), "u1"), lengths, array, column)
     if pa.types.is_list(array.type):
-        return _list(array, column)
+        elements = array.flatten()
+        if elements.null_count:
+            null_element(elements.type)
+        return _array(_scalars(elements, column), list_lengths(array), array, column)
+    return _scalars(array, column)
+
+
+def _scalars(array: pa.Array, column: Column) -> _Fixed:
+    """Numbers, with NaN or 0 for NULL, or truth values: T, F, or ? for NULL."""
     if column.datatype == "boolean":
-        return _Block(_booleans(array)[:, None])
-    return _Block(_numbers(array, column))
+        letters = filled(pc.if_else(array, ord("T"), ord("F")), ord("?"))
+        return _Fixed(letters.to_numpy(zero_copy_only=False), "u1")
+    known = filled(array, math.nan if pa.types.is_floating(array.type) else 0)
+    return _Fixed(known.to_numpy(zero_copy_only=False), _NUMBERS[column.datatype])
 
 
-def _numbers(array: pa.Array, column: Column) -> Bytes:
-    """Numbers as bytes of shape (rows, width); NULL as NaN or 0, which the flags say is none."""
-    if array.null_count:
-        array = array.fill_null(np.nan if pa.types.is_floating(array.type) else 0)
-    values: NDArray[Any] = array.to_numpy(zero_copy_only=False).astype(_NUMBERS[column.datatype])
-    return values.view(np.uint8).reshape(len(values), values.dtype.itemsize)
+def _array(elements: _Fixed, lengths: NDArray[np.int32], array: pa.Array, column: Column) -> _Fixed | _Variable:
+    """An array of any length, or of one: then NaN or zeros stand for NULL."""
+    size = _size(column)
+    if size is None:
+        data = np.ascontiguousarray(elements.values, elements.dtype)
+        return _Variable(lengths, _binary(lengths * data.itemsize, data))
+    known = array.is_valid().to_numpy(zero_copy_only=False)
+    if (lengths[known] != size).any():
+        raise QueryError(f"Column {column.name!r} is said to hold arrays of {size} elements; it has others")
+    nothing = math.nan if column.datatype in ("float", "double") else 0
+    values = np.full((len(array), size), nothing, elements.values.dtype)
+    values[known] = elements.values.reshape(-1, size)
+    return _Fixed(values, elements.dtype)
 
 
-def _booleans(array: pa.Array) -> Bytes:
-    """T, F, or ? for NULL."""
-    known = array.fill_null(False).to_numpy(zero_copy_only=False)
-    letters = np.where(known, np.uint8(ord("T")), np.uint8(ord("F")))
-    if array.null_count:
-        letters[array.is_null().to_numpy(zero_copy_only=False)] = ord("?")
-    return letters
+def _string(text: pa.StringArray, column: Column) -> _Fixed | _Variable:
+    """Strings of `char` in ASCII, of `unicodeChar` in UCS-2 (VOTable 1.4, section 2.1); short ones filled with NUL."""
+    size = _size(column)
+    if size is not None:
+        if (pc.max(pc.utf8_length(text)).as_py() or 0) > size:
+            raise QueryError(f"Column {column.name!r} is said to hold strings of {size} characters; it has longer ones")
+        text = pc.utf8_rpad(text, size, "\0")
+    width = 2 if column.datatype == "unicodeChar" else 1
+    data = np.frombuffer(_ucs2(text) if width == 2 else _ascii(text), np.uint8)
+    if size is not None:
+        return _Fixed(data.reshape(len(text), size * width), "u1")
+    counts = pc.utf8_length(text).to_numpy(zero_copy_only=False)
+    return _Variable(counts, _binary(counts * width, data))
 
 
-def _string(array: pa.StringArray, column: Column) -> _Block | _Variable:
-    """Strings of `char` in ASCII, of `unicodeChar` in UCS-2 (VOTable 1.4, section 2.1).
+def _size(column: Column) -> int | None:
+    """Number of elements of each value; None if it varies."""
+    shape = column.arraysize or "1"
+    return None if "*" in shape else math.prod(map(int, shape.split("x")))
 
-    What the datatype cannot hold becomes ? or U+FFFD: readers stop at other bytes, and the whole table would be lost.
-    Tables with such strings are to declare them `unicodeChar`; `ingest` sees to that.
+
+def _ascii(text: pa.StringArray) -> bytes:
+    """The characters in ASCII, ? for others: readers refuse whole tables that have them (astropy) or garble them.
+
+    Columns with such strings are to be declared `unicodeChar`; `ingest` sees to that.
     """
-    width = 1
-    if column.datatype == "unicodeChar":
-        array, width = _ucs2(array), 2
-    else:
-        array = _ascii(array).cast(pa.binary())
-    if column.arraysize and column.arraysize.isdigit():
-        return _Block(_padded(array, int(column.arraysize) * width))
-    return _variable(_view(array), _offsets(array), width, array)
+    if (bytes_of(text) >= 0x80).any():
+        text = pc.replace_substring_regex(text, pattern=r"[^\x00-\x7F]", replacement="?")
+    return bytes_of(text).tobytes()
 
 
-def _ascii(array: pa.StringArray) -> pa.StringArray:
-    if pc.all(pc.string_is_ascii(array)).as_py() in (True, None):
-        return array
-    return pc.replace_substring_regex(array, pattern=r"[^\x00-\x7F]", replacement="?")
-
-
-def _ucs2(array: pa.StringArray) -> pa.BinaryArray:
-    array = pc.replace_substring_regex(array.fill_null(""), pattern=r"[\x{10000}-\x{10FFFF}]", replacement="\ufffd")
-    ends = pc.cumulative_sum(pc.multiply(pc.utf8_length(array), 2))
-    offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends.cast(pa.int32())])
-    text = _view(array.cast(pa.binary())).tobytes().decode()
-    data = text.encode("utf-16-be")
-    return pa.Array.from_buffers(pa.binary(), len(array), [None, offsets.buffers()[1], pa.py_buffer(data)])
-
-
-def _padded(array: pa.BinaryArray, width: int) -> Bytes:
-    """Values of one width: cut, or filled with NUL."""
-    values = array.fill_null(b"").to_numpy(zero_copy_only=False)
-    return np.array(values, f"S{width}").view(np.uint8).reshape(len(array), width)
-
-
-def _list(array: pa.ListArray, column: Column) -> _Block | _Variable:
-    elements = array.flatten()
-    if elements.null_count and not pa.types.is_floating(elements.type):
-        raise QueryError(f"Column {column.name!r} has array elements that are NULL, which VOTable cannot express")
-    cells = _booleans(elements)[:, None] if column.datatype == "boolean" else _numbers(elements, column)
-    lengths = pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    width = cells.shape[1]
-    if column.arraysize and "*" not in column.arraysize:
-        return _Block(_fixed_arrays(cells, lengths, column))
-    offsets = np.concatenate([[0], np.cumsum(lengths)]) * width
-    return _variable(cells.reshape(-1), offsets, width, array)
-
-
-def _fixed_arrays(cells: Bytes, lengths: NDArray[np.int64], column: Column) -> Bytes:
-    """Arrays of one size; those that are NULL are filled with zeros."""
-    size = int(np.prod([int(part) for part in (column.arraysize or "").split("x")]))
-    if not np.isin(lengths, (0, size)).all():
-        raise QueryError(f"Column {column.name!r} is said to hold arrays of {size} elements, but has others")
-    rows = np.zeros((len(lengths), size * cells.shape[1]), np.uint8)
-    rows[lengths == size] = cells.reshape(-1, size * cells.shape[1])
-    return rows
-
-
-def _view(array: pa.Array) -> Bytes:
-    """The bytes of a binary array's values, from the first offset on."""
-    buffer = array.buffers()[2]
-    data = np.frombuffer(buffer, np.uint8) if buffer is not None else np.empty(0, np.uint8)
-    raw = _raw_offsets(array)
-    return data[raw[0] : raw[-1]]
-
-
-def _offsets(array: pa.Array) -> NDArray[np.int64]:
-    raw = _raw_offsets(array).astype(np.int64)
-    offsets: NDArray[np.int64] = raw - raw[0]
-    return offsets
-
-
-def _raw_offsets(array: pa.Array) -> NDArray[np.int32]:
-    return np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
-
-
-def _variable(data: Bytes, offsets: NDArray[np.int64], width: int, array: pa.Array) -> _Variable:
-    """A field whose elements are so many bytes wide."""
-    lengths = np.diff(offsets)
-    if array.null_count:
-        lengths = np.where(array.is_null().to_numpy(zero_copy_only=False), 0, lengths)
-    counts = (lengths // width).astype(">i4").view(np.uint8).reshape(len(lengths), 4)
-    return _Variable(data, offsets[:-1], lengths, counts)
-
-
-def _joined(parts: list[_Block | _Variable]) -> list[_Block | _Variable]:
-    """The parts, with neighbouring blocks as one; the count before a variable field belongs to the block before it."""
-    result: list[_Block | _Variable] = []
-    cells: list[Bytes] = []
-    for part in parts:
-        if isinstance(part, _Block):
-            cells.append(part.cells)
-            continue
-        result += [_Block(np.concatenate([*cells, part.counts], axis=1)), part]
-        cells = []
-    if cells:
-        result.append(_Block(np.concatenate(cells, axis=1) if len(cells) > 1 else cells[0]))
-    return result
-
-
-def _placed(parts: list[_Block | _Variable], rows: int) -> Bytes:
-    """The rows of several parts: each part's bytes are moved to where the lengths before them tell."""
-    sizes = np.zeros(rows, np.int64)
-    for part in parts:
-        sizes += part.cells.shape[1] if isinstance(part, _Block) else part.lengths
-    ends = np.cumsum(sizes)
-    out = np.empty(int(ends[-1]) if rows else 0, np.uint8)
-    place = ends - sizes
-    for part in parts:
-        if isinstance(part, _Block):
-            width = part.cells.shape[1]
-            out[place[:, None] + np.arange(width)] = part.cells
-            place = place + width
-        else:
-            _scatter(out, place, part)
-            place = place + part.lengths
-    return out
-
-
-def _scatter(out: Bytes, place: NDArray[np.int64], part: _Variable) -> None:
-    """Copy the values of a variable field to their places."""
-    within = np.arange(int(part.lengths.sum())) - np.repeat(np.cumsum(part.lengths) - part.lengths, part.lengths)
-    out[np.repeat(place, part.lengths) + within] = part.data[np.repeat(part.starts, part.lengths) + within]
+def _ucs2(text: pa.StringArray) -> bytes:
+    """The characters in UCS-2, U+FFFD for those that it does not have."""
+    if (bytes_of(text) >= 0xF0).any():  # the UTF-8 of characters above U+FFFF begins so
+        text = pc.replace_substring_regex(text, pattern=r"[\x{10000}-\x{10FFFF}]", replacement="\ufffd")
+    return bytes_of(text).tobytes().decode().encode("utf-16-be")

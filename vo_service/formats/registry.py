@@ -57,18 +57,17 @@ def find_format(requested: str | None) -> FormatChoice:
     """The format that a value of RESPONSEFORMAT names: a short name or a MIME type, letter case ignored.
 
     None or an empty value is the default format. MIME parameters that a format does not know are ignored, as clients
-    send some of their own.
+    send some of their own. A plus sign that a client forgot to encode, and that arrives as a space, is understood.
 
     Raises UsageError that lists what there is.
     """
     if requested is None or not requested.strip():
         return FormatChoice(FORMATS[0], {}, FORMATS[0].mime_type)
-    wanted = requested.strip()
+    wanted = requested.strip().replace("x-votable xml", "x-votable+xml")
     essence, options = _parse(wanted)
-    for candidate in (_normal(essence, options), essence):
-        for format_ in FORMATS:
-            if candidate in (_normal(*_parse(format_.mime_type)), *format_.aliases):
-                return FormatChoice(format_, options, wanted if _is_mime(wanted) else format_.mime_type)
+    for format_ in FORMATS:
+        if essence in (_parse(format_.mime_type)[0], *format_.aliases):
+            return FormatChoice(format_, options, wanted if _is_mime(wanted) else format_.mime_type)
     raise UsageError(
         f"RESPONSEFORMAT={wanted}: expected one of {', '.join(f.mime_type for f in FORMATS)}, or one of the short names"
         f" {', '.join(a for f in FORMATS for a in f.aliases if '/' not in a or a.startswith('votable/'))}"
@@ -91,9 +90,3 @@ def _parse(mime_type: str) -> tuple[str, dict[str, str]]:
     message["content-type"] = mime_type.lower()
     parameters = message.get_params() or [("", "")]
     return parameters[0][0].strip(), {name: value.strip() for name, value in parameters[1:] if name}
-
-
-def _normal(essence: str, options: Mapping[str, str]) -> str:
-    """A MIME type in one spelling, with what distinguishes formats: the serialization."""
-    serialization = options.get("serialization")
-    return f"{essence};serialization={serialization}" if serialization else essence

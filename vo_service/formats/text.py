@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vo_service.formats.base import ResultTable
-from vo_service.formats.values import as_text
+from vo_service.formats.values import as_text, rows_of_text
 
 WIDEST = 60
 """Characters to which a column is padded at most; longer values stand as they are."""
@@ -49,8 +49,8 @@ class TextWriter:
             _pad(column, width, right=not pa.types.is_string(array.type))
             for column, width, array in zip(columns, self._widths, batch.columns, strict=True)
         ]
-        rows = pc.binary_join_element_wise(*padded, "  ")
-        return head + "".join(f"{row.rstrip()}\n" for row in rows.to_pylist()).encode()
+        rows = pc.utf8_rtrim_whitespace(pc.binary_join_element_wise(*padded, "  "))
+        return head + rows_of_text([rows], "", "", "\n")
 
     def end(self) -> bytes:
         return b"" if self._widths else self._empty()

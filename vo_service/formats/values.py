@@ -1,19 +1,25 @@
-"""Columns of a record batch as text, for the formats that write text: whole columns at once, in Arrow."""
+"""Columns of a record batch as text, and rows of text as bytes: whole columns at once, in Arrow."""
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from vo_service.errors import QueryError
+
+_EARLIEST, _LATEST = (pa.scalar(text).cast(pa.timestamp("us")) for text in ("0001-01-01", "9999-12-31T23:59:59.999999"))
 
 
 def as_text(array: pa.Array) -> pa.StringArray:
     """The values as strings; NULL stays NULL.
 
     Numbers are written in the fewest digits that read back the same; NaN, +Inf and -Inf as VOTable has them (VOTable
-    1.4, section 6); booleans as true and false; timestamps as DALI 1.1, section 3.3.3; arrays with spaces between
-    their elements.
+    1.4, section 6); booleans as true and false; timestamps as DALI 1.1, section 3.3.3; arrays and bytes as numbers with
+    spaces between them.
+
+    Raises QueryError for what has no such text.
     """
     kind = array.type
     if pa.types.is_string(kind):
@@ -25,18 +31,70 @@ def as_text(array: pa.Array) -> pa.StringArray:
     if pa.types.is_list(kind):
         return _lists_as_text(array)
     if pa.types.is_binary(kind):
-        return pa.array([None if v is None else " ".join(map(str, v)) for v in array.to_pylist()], pa.string())
+        return _lists_as_text(_as_lists(array))
     return array.cast(pa.string())
 
 
-def timestamps_as_text(array: pa.Array) -> pa.StringArray:
-    """ISO 8601 without zone (DALI 1.1, section 3.3.3); seconds with as many decimals as they need."""
-    text = pc.strftime(array, format="%Y-%m-%dT%H:%M:%S")
-    text = pc.replace_substring_regex(text, pattern=r"(\.\d*[1-9])0+$", replacement=r"\1")
-    return pc.replace_substring_regex(text, pattern=r"\.0+$", replacement="")
+def timestamps_as_text(array: pa.TimestampArray) -> pa.StringArray:
+    """ISO 8601 without zone (DALI 1.1, section 3.3.3); seconds with as many decimals as they need.
+
+    Raises QueryError for years that four digits cannot write.
+    """
+    if pc.any(pc.or_(pc.less(array, _EARLIEST), pc.greater(array, _LATEST))).as_py():
+        raise QueryError("The result has a time outside of the years 1 to 9999, which ISO 8601 cannot express")
+    text = pc.replace_substring(array.cast(pa.string()), pattern=" ", replacement="T", max_replacements=1)
+    # Arrow writes all six decimals.
+    return pc.ascii_rtrim(pc.ascii_rtrim(text, "0"), ".")
 
 
-def _floats_as_text(array: pa.Array) -> pa.StringArray:
+def rows_of_text(cells: list[pa.StringArray], begin: str, between: str, end: str) -> bytes:
+    """Rows of cells, each with `begin` before it, `between` its cells and `end` after it; NULL is empty."""
+    rows = pc.binary_join_element_wise(*cells, between, null_handling="replace", null_replacement="")
+    if not len(rows):
+        return b""
+    everything = pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows)
+    return b"".join((begin.encode(), pc.binary_join(everything, end + begin)[0].as_buffer(), end.encode()))
+
+
+def contains_any(text: pa.StringArray, *characters: str) -> bool:
+    """Whether any of the strings has any of these characters."""
+    data = bytes_of(text).tobytes()
+    return any(character.encode() in data for character in characters)
+
+
+def bytes_of(array: pa.Array) -> NDArray[np.uint8]:
+    """The bytes of a binary or string array's values, one after the other; without copying them."""
+    buffer = array.buffers()[2]
+    if buffer is None:
+        return np.empty(0, np.uint8)
+    offsets = offsets_of(array)
+    return np.frombuffer(buffer, np.uint8)[offsets[0] : offsets[-1]]
+
+
+def offsets_of(array: pa.Array) -> NDArray[np.int32]:
+    """Where the values of a binary or string array begin and end in their buffer; one more than there are values."""
+    return np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
+
+
+def offsets_from(lengths: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Offsets of values that follow each other."""
+    offsets = np.zeros(len(lengths) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def filled(array: pa.Array, value: object) -> pa.Array:
+    """The array with a value in place of NULL."""
+    return array.fill_null(value) if array.null_count else array
+
+
+def list_lengths(array: pa.ListArray) -> NDArray[np.int32]:
+    """Numbers of elements; NULL has none."""
+    lengths: NDArray[np.int32] = filled(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+    return lengths
+
+
+def _floats_as_text(array: pa.FloatingPointArray) -> pa.StringArray:
     text = array.cast(pa.string())
     if pc.all(pc.is_finite(array)).as_py() in (True, None):
         return text
@@ -44,16 +102,26 @@ def _floats_as_text(array: pa.Array) -> pa.StringArray:
     return pc.if_else(pc.is_inf(array), pc.if_else(pc.greater(array, 0), "+Inf", "-Inf"), text)
 
 
+def _as_lists(array: pa.BinaryArray) -> pa.ListArray:
+    """Bytes as lists of numbers."""
+    known = filled(array, b"")
+    offsets = offsets_of(known) - offsets_of(known)[0]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(bytes_of(known)), mask=array.is_null())
+
+
 def _lists_as_text(array: pa.ListArray) -> pa.StringArray:
     elements = array.flatten()
-    if elements.null_count and not pa.types.is_floating(elements.type):
-        raise QueryError("An array of the result has elements that are NULL, which VOTable cannot express")
-    text = as_text(elements).fill_null("NaN")
-    lists = pa.ListArray.from_arrays(_offsets_from_zero(array), text, mask=array.is_null())
-    return pc.binary_join(lists, " ")
+    text = as_text(elements)
+    if elements.null_count:
+        text = text.fill_null(null_element(elements.type))
+    offsets = pa.array(offsets_from(list_lengths(array)))
+    return pc.binary_join(pa.ListArray.from_arrays(offsets, text, mask=array.is_null()), " ")
 
 
-def _offsets_from_zero(array: pa.ListArray) -> pa.Array:
-    """Offsets into `array.flatten()`, which leaves out what NULLs and slices hide."""
-    lengths = pc.list_value_length(array).fill_null(0)
-    return pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(lengths).cast(pa.int32())])
+def null_element(kind: pa.DataType) -> str:
+    """What stands for a NULL within an array. Raises QueryError where nothing can (VOTable 1.4, section 6)."""
+    if pa.types.is_floating(kind):
+        return "NaN"
+    if pa.types.is_boolean(kind):
+        return "?"
+    raise QueryError("The result has an array of integers with NULL among them, which has no place in a table")

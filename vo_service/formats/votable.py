@@ -16,17 +16,26 @@ import pyarrow.compute as pc
 from lxml import etree
 
 from vo_service.catalog.model import Column
+from vo_service.errors import UsageError
 from vo_service.formats.base import Info, ResultTable
 from vo_service.formats.binary2 import encode_rows
-from vo_service.formats.values import as_text
+from vo_service.formats.values import as_text, bytes_of, contains_any, rows_of_text
 
 NAMESPACE = "http://www.ivoa.net/xml/VOTable/v1.3"
 """Of VOTable 1.3, 1.4 and 1.5."""
 
 VERSION = "1.4"
 
+_SERIALIZATIONS = ("BINARY2", "TABLEDATA")
+
 _ROWS, _TRAILER = b"<!--rows-->", b"<!--trailer-->"
 """Where the rows and the last INFO go in the document as it is built."""
+
+_SPACE = "system"
+"""ID of the COOSYS."""
+
+_TIME_SCALE = re.compile(r"\b(UTC|TAI|TT|TDB|TCB|TCG|GPS)\b")
+_MJD = re.compile(r"mjd|modified julian", re.IGNORECASE)
 
 _ILLEGAL = r"[\x{00}-\x{08}\x{0B}\x{0C}\x{0E}-\x{1F}\x{FFFE}\x{FFFF}]"
 """Characters that XML 1.0 has no way to write; they become U+FFFD."""
@@ -53,7 +62,10 @@ class VOTable:
     ivoid: str | None = None
 
     def writer(self, table: ResultTable, options: Mapping[str, str]) -> VOTableWriter:
+        """As the contract says. Raises UsageError for a serialization that we do not write."""
         serialization = options.get("serialization", self.serialization).upper()
+        if serialization not in _SERIALIZATIONS:
+            raise UsageError(f"serialization={serialization}: expected one of {', '.join(_SERIALIZATIONS)}")
         return VOTableWriter(table, tabledata=serialization == "TABLEDATA")
 
 
@@ -106,13 +118,8 @@ class _TableData:
     """Rows as TR and TD elements; NULL is an empty TD (VOTable 1.4, section 6)."""
 
     def encode(self, batch: pa.RecordBatch) -> bytes:
-        cells = [_escaped(as_text(array), array.type) for array in batch.columns]
-        rows = pc.binary_join_element_wise(
-            *cells, "</TD><TD>", null_handling="replace", null_replacement=""
-        )  # fmt: skip
-        rows = pc.binary_join_element_wise("<TR><TD>", rows, "</TD></TR>\n", "")
-        offsets = memoryview(rows.buffers()[1]).cast("i")
-        return bytes(memoryview(rows.buffers()[2])[offsets[rows.offset] : offsets[rows.offset + len(rows)]])
+        cells = [_escaped(array) if pa.types.is_string(array.type) else as_text(array) for array in batch.columns]
+        return rows_of_text(cells, "<TR><TD>", "</TD><TD>", "</TD></TR>\n")
 
     def finish(self) -> bytes:
         return b""
@@ -192,24 +199,27 @@ def _describe(element: etree._Element, description: str | None) -> None:
 
 def _add_systems(resource: etree._Element, table: ResultTable) -> None:
     """COOSYS and TIMESYS elements of the systems that columns refer to (VOTable 1.4, sections 3.1 and 3.2)."""
-    used = {_system_of(column) for column in table.columns}
-    if "system" in used:
-        etree.SubElement(resource, "COOSYS", ID="system", system=table.frame)
-    if "mjd" in used:
-        etree.SubElement(resource, "TIMESYS", ID="mjd", timeorigin="MJD-origin", timescale="UTC", refposition="UNKNOWN")
-    if "civil" in used:
-        etree.SubElement(resource, "TIMESYS", ID="civil", timescale="UTC", refposition="UNKNOWN")
+    for name in sorted({system for column in table.columns if (system := _system_of(column))}):
+        if name == _SPACE:
+            etree.SubElement(resource, "COOSYS", ID=name, system=table.frame)
+            continue
+        kind, scale = name.split("_")
+        origin = {"timeorigin": "MJD-origin"} if kind == "mjd" else {}
+        etree.SubElement(resource, "TIMESYS", {"ID": name, **origin}, timescale=scale, refposition="UNKNOWN")
 
 
 def _system_of(column: Column) -> str | None:
-    """ID of the coordinate or time system that a column is given in, as far as its UCD, unit and name tell."""
-    words = (column.ucd or "").lower()
-    if words.startswith(("pos.eq", "pos_eq")):
-        return "system"
+    """ID of the coordinate or time system that a column is given in, as far as the column tells."""
+    ucd = (column.ucd or "").lower()
+    if ucd.startswith(("pos.eq.ra", "pos.eq.dec", "pos_eq_ra", "pos_eq_dec")):
+        return _SPACE
+    words = f"{column.name} {column.description or ''}"
+    scale = match[0] if (match := _TIME_SCALE.search(words)) else None
     if column.xtype == "timestamp":
-        return "civil"
-    if words.startswith("time.") and column.unit == "d" and "mjd" in column.name.lower():
-        return "mjd"
+        return f"time_{scale or 'UTC'}"
+    if ucd.startswith(("time.epoch", "time.start", "time.end")) and column.unit == "d" and _MJD.search(words):
+        # Event lists have MJD in UTC, TT or TDB; where the publisher does not say, it stays unknown.
+        return f"mjd_{scale or 'UNKNOWN'}"
     return None
 
 
@@ -217,10 +227,14 @@ def _legal(text: str) -> str:
     return _ILLEGAL_IN_PYTHON.sub("\ufffd", text)
 
 
-def _escaped(text: pa.StringArray, source: pa.DataType) -> pa.StringArray:
-    """Strings as XML; numbers need no escaping."""
-    if not pa.types.is_string(source):
+def _escaped(text: pa.StringArray) -> pa.StringArray:
+    """Strings as XML."""
+    if not (contains_any(text, "&", "<", ">", "\ufffe", "\uffff") or _has_controls(text)):
         return text
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;")):
         text = pc.replace_substring(text, pattern=character, replacement=entity)
     return pc.replace_substring_regex(text, pattern=_ILLEGAL, replacement="\ufffd")
+
+
+def _has_controls(text: pa.StringArray) -> bool:
+    return bool((bytes_of(text) < 0x20).any())

@@ -113,6 +113,7 @@ def _parse_numbers(values: pa.Array, column: Column, flaws: Flaws) -> tuple[Numb
     if infinite.any():
         spelt = pc.match_substring(values, "inf", ignore_case=True).fill_null(True).to_numpy(zero_copy_only=False)
         flaws.add(infinite & ~spelt, lambda row: f"{column.name}: {values[row]} is beyond the largest double")
+        missing |= infinite & ~spelt
     return numbers, missing
 
 
@@ -302,7 +303,7 @@ def _convert_booleans(values: pa.Array, column: Column, flaws: Flaws) -> pa.Arra
     true, false = pc.is_in(text, _TRUE), pc.is_in(text, _FALSE)
     unknown = pc.invert(pc.or_(pc.or_(true, false), text.is_null()))
     _flag(unknown, flaws, lambda row: f"{column.name}: {values[row].as_py()!r} is neither true nor false")
-    return pc.if_else(text.is_valid(), true, pa.scalar(None, pa.bool_()))
+    return pc.if_else(pc.or_(true, false), true, pa.scalar(None, pa.bool_()))
 
 
 def _convert_timestamps(values: pa.Array, column: Column, flaws: Flaws) -> pa.Array:
@@ -313,7 +314,7 @@ def _convert_timestamps(values: pa.Array, column: Column, flaws: Flaws) -> pa.Ar
         ).cast(target)
     if not pa.types.is_string(values.type):
         raise _unfit(column, f"{values.type} values where times in ISO 8601 are expected")
-    text = pc.replace_substring_regex(_trimmed(values), r"^([^.]*(\.\d{1,6})?)\d*Z?$", r"\1")
+    text = pc.replace_substring_regex(_trimmed(values), r"(\.\d{6})\d*Z?$|Z$", r"\1")
     try:
         return pc.cast(text, target)
     except pa.ArrowInvalid:

@@ -38,7 +38,7 @@ def run_bytes() -> int:
 
 
 def in_order(blocks: Iterable[Block], limit: int | None = None) -> Iterator[pa.Array]:
-    """The rows of all blocks in the order of their keys; those of one key as they came.
+    """The rows of all blocks in the order of their keys.
 
     `limit` is the size of a run in bytes, and about the memory that is needed. Longer input needs as much space for
     temporary files as the rows have.

@@ -52,5 +52,5 @@ def check_position(ra: Degrees, dec: Degrees, missing: Mask, flaws: Flaws) -> tu
         lambda row: f"RA {ra[row]}, Dec {dec[row]} is out of range (0 to 360, -90 to 90 degrees)",
     )
     usable = inside & ~missing
-    ra, dec = np.where(usable, np.maximum(ra, 0), 0.0), np.where(usable, np.clip(dec, -90, 90), 0.0)
-    return np.where(ra >= 360, 0.0, ra), dec
+    folded = np.where(usable & (ra < 360), np.maximum(ra, 0), 0.0)
+    return folded, np.where(usable, np.clip(dec, -90, 90), 0.0)
