@@ -114,7 +114,9 @@ def test_every_format_and_its_own_draft(used: Access, tmp_path: Path, name: str)
     assert (report.rows, report.rejected, report.reasons) == (len(table), 0, ())
     (loaded,) = report.tables
     assert published(used, loaded.name) == loaded
-    stored = read(used, f"SELECT event_id, ra, dec, mjd, energy::real, nhit FROM {loaded.full_name} ORDER BY event_id")
+    stored = read(
+        used, f"SELECT event_id, ra, dec, mjd, energy::real::float8, nhit FROM {loaded.full_name} ORDER BY event_id"
+    )
     columns = ("event_id", "ra", "dec", "mjd", "energy", "nhit")
     assert stored == list(zip(*(np.asarray(table[column]).tolist() for column in columns), strict=True))
     names = [column.name for column in loaded.columns]
@@ -131,7 +133,8 @@ def test_what_is_published(fresh: Access, tmp_path: Path) -> None:
     assert [column.name for column in table.columns if column.indexed] == ["event_id", "ra", "dec", "mjd"]
     assert read(
         fresh,
-        "SELECT column_name, datatype, unit FROM tap_schema.columns WHERE table_name = 'ingest.events' ORDER BY column_index",
+        "SELECT column_name, datatype, unit FROM tap_schema.columns WHERE table_name = 'ingest.events'"
+        " ORDER BY column_index",
     ) == [
         ("event_id", "long", None),
         ("ra", "double", "deg"),
@@ -139,8 +142,10 @@ def test_what_is_published(fresh: Access, tmp_path: Path) -> None:
         ("mjd", "double", "d"),
         ("energy", "float", "GeV"),
     ]
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        read(fresh, "DELETE FROM ingest.events")
+    rights = (
+        "SELECT has_table_privilege('ingest.events', right_) FROM unnest(ARRAY['SELECT', 'INSERT', 'DELETE']) right_"
+    )
+    assert read(fresh, rights) == [(True,), (False,), (False,)]
 
 
 def test_rows_lie_in_the_order_of_the_index(used: Access, tmp_path: Path) -> None:
@@ -206,7 +211,10 @@ def test_every_type_there_and_back(used: Access, tmp_path: Path) -> None:
 
 
 def test_ranks_across_files(used: Access, tmp_path: Path) -> None:
-    columns = '{name: id, datatype: char, length: 4, derive: {rank: t, format: "A{:03d}"}}, {name: n, datatype: int, derive: {rank: t}}, {name: t, datatype: double}'
+    columns = (
+        '{name: id, datatype: char, length: 4, derive: {rank: t, format: "A{:03d}"}},'
+        " {name: n, datatype: int, derive: {rank: t}}, {name: t, datatype: double}"
+    )
     paths = [file(tmp_path, "t\n3\n1\n", "a.csv"), file(tmp_path, "t\n2\n10\n", "b.csv")]
     load(used, small(tmp_path, columns, "primaryKey: id"), paths, mode="replace")
     assert read(used, "SELECT id, n, t FROM ingest.t ORDER BY id") == [
@@ -236,15 +244,18 @@ def test_right_ascensions_at_the_edge(used: Access, tmp_path: Path) -> None:
         ("ra,dec\n1,2\n,\n", PLACE, "position: {}", r"row 2: it has no position"),
         ("ra,dec\n1,2\nnan,2\n", PLACE, "position: {}", r"row 2: it has no position"),
         ("ra,dec\n-999,-999\n", PLACE, "position: {}", r"row 1: RA -999\.0, Dec -999\.0 is out of range"),
-        ("l,b\n1,2\n400,2\n", "{name: l, datatype: float}", "position: {source: {frame: galactic, longitude: l, latitude: b}}",
+        ("l,b\n1,2\n400,2\n", "{name: l, datatype: float}",
+         "position: {source: {frame: galactic, longitude: l, latitude: b}}",
          r"row 2: l, b: 400\.0, 2\.0 deg is no place on the sky"),
         ("x\n1\n1.5\n", "{name: x, datatype: int}", "", r"row 2: x: 1\.5 does not fit int"),
         ("x\n1\nabc\n", "{name: x, datatype: int}", "", r"row 2: x: 'abc' is not a number"),
         ("x\n1\n70000\n", "{name: x, datatype: short}", "", r"row 2: x: 70000 does not fit short"),
-        ("x\na\nb\x00c\n", "{name: x, datatype: char}", "", r"row 2: x: 'b\\x00c' contains NUL"),
-        ("x,y\n1,\n", "{name: x, datatype: int}, {name: y, datatype: int, nullable: false}", "", r"row 1: y: a value is required"),
+        ("x\na\nb\x00c\n", "{name: x, datatype: char}", "input: {format: csv}", r"row 2: x: 'b\\x00c' contains NUL"),
+        ("x,y\n1,\n", "{name: x, datatype: int}, {name: y, datatype: int, nullable: false}", "",
+         r"row 1: y: a value is required"),
         ("x,y\n,1\n", "{name: x, datatype: char}", "primaryKey: x", r"row 1: x: a value is required"),
-        ("x\n1\n1\n", "{name: x, datatype: int}", "primaryKey: x", r"does not identify rows: Key \(x\)=\(1\) is duplicated"),
+        ("x\n1\n1\n", "{name: x, datatype: int}", "primaryKey: x",
+         r"does not identify rows: Key \(x\)=\(1\) is duplicated"),
         ("x\n1\n", "{name: y, datatype: int}", "", r"t\.csv has no column 'y'\. There is: x"),
         ("x\n1\n1,2\n", "{name: x, datatype: int}", "", r"t\.csv, row 2: 2 values are there, 1 are expected"),
     ],
@@ -257,7 +268,7 @@ def test_refusals(used: Access, tmp_path: Path, content: str, columns: str, more
         load(used, small(tmp_path, columns, more), [file(tmp_path, content)], mode="replace")
     assert catalog(used) == before
     assert read(used, "SELECT * FROM ingest.t") == [(7,)]
-    assert read(used, "SELECT count(*) FROM pg_class WHERE relname LIKE '~%'") == [(0,)]
+    assert read(used, "SELECT count(*) FROM pg_class WHERE relname LIKE '~%' AND relkind = 'r'") == [(0,)]
 
 
 def test_rows_that_are_left_out(used: Access, tmp_path: Path) -> None:
@@ -287,8 +298,9 @@ def test_rows_are_counted_through_batches(used: Access, tmp_path: Path) -> None:
 def test_declared_nulls_units_and_frames(used: Access, tmp_path: Path) -> None:
     path = file(tmp_path, "a,e,s\n3.141592653589793,-999,None\n0,2,x\n")
     columns = (
-        '{name: ra, datatype: double, "ivoa:unit": deg, source: {name: a, unit: rad}}, {name: dec, datatype: double, source: e},'
-        ' {name: e, datatype: float, "ivoa:unit": GeV, source: {unit: TeV, null: -999}}, {name: s, datatype: char, source: {null: None}}'
+        '{name: ra, datatype: double, "ivoa:unit": deg, source: {name: a, unit: rad}},'
+        ' {name: e, datatype: float, "ivoa:unit": GeV, source: {unit: TeV, null: -999}},'
+        " {name: s, datatype: char, source: {null: None}}"
     )
     load(used, small(tmp_path, columns), [path], mode="replace")
     assert read(used, "SELECT ra, e, s FROM ingest.t ORDER BY ra") == [(0.0, 2000.0, "x"), (180.0, None, None)]
@@ -420,7 +432,7 @@ def test_names_that_differ_by_case_only(fresh: Access, tmp_path: Path) -> None:
         text = SMALL.format(columns="{name: x, datatype: int}", more="").replace(before, after)
         for mode in ("create", "replace"):
             with pytest.raises(IngestError, match="is published, which differs by letter case only"):
-                load(fresh, description(tmp_path, text), [path], mode=mode)  # type: ignore[arg-type]
+                load(fresh, description(tmp_path, text), [path], mode=mode)
 
 
 def test_awkward_names_and_dropping(fresh: Access, tmp_path: Path) -> None:
@@ -429,7 +441,9 @@ def test_awkward_names_and_dropping(fresh: Access, tmp_path: Path) -> None:
         tables:
           - name: "it's 100% {}"
             primaryKey: "a\\"b %s"
-            columns: [{name: "a\\"b %s", datatype: int, source: x}, {name: "select", datatype: int, indexed: 1, source: x}]
+            columns:
+              - {name: "a\\"b %s", datatype: int, source: x}
+              - {name: "select", datatype: int, indexed: 1, source: x}
     """
     report = load(fresh, description(tmp_path, text), [file(tmp_path, "x\n1\n2\n")])
     (table,) = report.tables

@@ -11,8 +11,11 @@ import psycopg
 import pytest
 from astropy.coordinates import SkyCoord
 
+from tap.adql import parse
+from tap.translate import translate
 from tests.support.database import new_database
 from vo_service.catalog.description import load_description
+from vo_service.catalog.store import read_catalog
 from vo_service.database.access import Access
 from vo_service.database.init import initialise
 from vo_service.ingest.load import LoadReport, load
@@ -78,6 +81,38 @@ def test_antares_is_the_published_table(loaded: tuple[Access, dict[str, LoadRepo
     positions = np.array(rows(access, "SELECT ra, decl FROM ant20_01.main"))
     near = SkyCoord(positions[:, 0], positions[:, 1], unit="deg").separation(SkyCoord(0, 0, unit="deg")).deg <= 2.5
     assert near.sum() == 5
+
+
+CENTRES = [
+    (0, 90),
+    (123, -90),
+    (0, 0),
+    (360, -20),
+    (359.99, 10),
+    (0, -45),
+    (83.6, 22),
+    (266.4, -29),
+    (200, 33),
+    (17, -72),
+]
+
+
+@pytest.mark.parametrize("centre", CENTRES)
+def test_antares_cones_equal_brute_force(
+    loaded: tuple[Access, dict[str, LoadReport]], centre: tuple[float, float]
+) -> None:
+    """Positions are rounded to a tenth of a degree: many lie exactly on the edge of a cone."""
+    access = loaded[0]
+    with psycopg.connect(access.writer.conninfo) as connection:
+        catalog = read_catalog(connection)
+    table = rows(access, "SELECT id, ra, decl FROM ant20_01.main")
+    positions = SkyCoord([row[1] for row in table], [row[2] for row in table], unit="deg")
+    distances = positions.separation(SkyCoord(*centre, unit="deg")).deg
+    for radius in (0.3, 2.5, 10, 60, 179):
+        circle = f"CIRCLE('ICRS', {centre[0]}, {centre[1]}, {radius})"
+        query = f"SELECT id FROM ant20_01.main WHERE 1 = CONTAINS(POINT('ICRS', ra, decl), {circle})"
+        found = {row[0] for row in rows(access, translate(parse(query), catalog).sql)}
+        assert found == {row[0] for row, distance in zip(table, distances, strict=True) if distance <= radius}
 
 
 def test_auger_positions_are_converted(loaded: tuple[Access, dict[str, LoadReport]], shared: Path) -> None:

@@ -56,7 +56,7 @@ def describe(paths: Sequence[Path], table: str | None = None) -> str:
     reader = reader_for(paths[0])
     options = _options(reader, paths[0], FileOptions(table=(table,) if table else ()))
     files = [File(path, reader, options) for path in paths]
-    columns = files[0].columns()
+    columns = files[0].columns
     drafts = _drafts(survey(files, [column for column in columns if not column.problem]))
     pair = find_pair([draft.word for draft in drafts])
     lines = [

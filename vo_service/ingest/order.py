@@ -121,7 +121,7 @@ def _spill(blocks: Iterator[Block], path: Path) -> Iterator[Block]:
 
 
 def _read_run(path: Path) -> Iterator[Block]:
-    with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
+    with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as reader:
         for batch in reader:
             yield Block(batch.column(0).to_numpy(), batch.column(1))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -53,11 +54,14 @@ class File:
     reader: Reader
     options: FileOptions
 
+    @cached_property
     def columns(self) -> tuple[FileColumn, ...]:
+        """The columns of the file."""
         return self.reader.columns(self.path, self.options)
 
     def batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        types = {column.name: column.type for column in self.columns()}
+        """The values of these columns, so many rows at a time that they take up little memory."""
+        types = {column.name: column.type for column in self.columns}
         width = sum(_width(types[name]) for name in names if name in types)
         rows = max(1, min(BATCH_ROWS, BATCH_BYTES // max(width, 1)))
         return self.reader.batches(self.path, self.options, names, rows)
@@ -212,7 +216,7 @@ def _judge(flaws: Flaws, file: File, row: int, source: TableInput, tally: Tally)
 
 def _check_units(file: File, table: Table, source: TableInput) -> None:
     """Raises IngestError where the file states another unit than the description expects in it."""
-    stated = {column.name: read_unit(column.unit) for column in file.columns() if column.unit}
+    stated = {column.name: read_unit(column.unit) for column in file.columns if column.unit}
     expected = {
         where.name: where.unit or table.column(name).unit
         for name, where in source.sources.items()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -40,8 +38,3 @@ def separation(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike)
 def without_dust(angle: float) -> float:
     """The angle [deg], or 0 if it is below 1e-12 degrees: PostgreSQL refuses to square numbers that vanish squared."""
     return 0.0 if abs(angle) < 1e-12 else angle
-
-
-def haversine(angle: float) -> float:
-    """`sin(angle / 2) ** 2` of an angle [deg]: grows with the angle on [0, 180], and is exact near 0."""
-    return math.sin(math.radians(angle) / 2) ** 2

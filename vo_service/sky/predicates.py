@@ -6,10 +6,8 @@ cone if its separation from the centre is at most the radius, computed in double
 
 from __future__ import annotations
 
-import math
-
-from vo_service.sky.angles import haversine, without_dust
-from vo_service.sky.cover import SPLIT_RADIUS, Ranges, cone_cover
+from vo_service.sky.angles import without_dust
+from vo_service.sky.cover import Ranges, cone_cover
 
 
 def within_cone(hpx: str, ra: str, dec: str, centre_ra: float, centre_dec: float, radius: float) -> str:
@@ -43,15 +41,10 @@ def in_ranges(hpx: str, ranges: Ranges) -> str:
 def exact_within_cone(ra: str, dec: str, centre_ra: str, centre_dec: str, radius: float) -> str:
     """The condition that a position lies within a fixed radius [deg] of a centre, both as expressions [deg].
 
-    By haversines up to some degrees, where the cosine has no digits left; by cosines, which are cheaper, above.
+    It compares the separation itself: haversines or cosines are cheaper, but differ from it in the last digit, which
+    decides where positions are rounded and radii too.
     """
-    if radius < SPLIT_RADIUS or radius > 180 - SPLIT_RADIUS:
-        return f"{_haversine_of(ra, dec, centre_ra, centre_dec)} <= {literal(haversine(radius))}"
-    cosine = (
-        f"sin(radians({dec})) * sin(radians({centre_dec}))"
-        f" + cos(radians({dec})) * cos(radians({centre_dec})) * cos(radians({ra} - {centre_ra}))"
-    )
-    return f"{cosine} >= {literal(math.cos(math.radians(radius)))}"
+    return f"{separation_sql(ra, dec, centre_ra, centre_dec)} <= {literal(radius)}"
 
 
 def separation_sql(ra1: str, dec1: str, ra2: str, dec2: str) -> str:
@@ -70,10 +63,3 @@ def separation_sql(ra1: str, dec1: str, ra2: str, dec2: str) -> str:
 def literal(number: float) -> str:
     """A finite number as a literal of type double precision that reads back the same."""
     return f"'{float(number)!r}'::float8"
-
-
-def _haversine_of(ra1: str, dec1: str, ra2: str, dec2: str) -> str:
-    return (
-        f"power(sin(radians({dec1} - {dec2}) / 2), 2)"
-        f" + cos(radians({dec1})) * cos(radians({dec2})) * power(sin(radians({ra1} - {ra2}) / 2), 2)"
-    )
