@@ -29,6 +29,9 @@ def routes(context: Context) -> Sequence[BaseRoute]:
     async def sync(request: Request) -> Response:
         return await run_query(request, context)
 
+    async def jobs(request: Request) -> Response:
+        raise NotFoundError("There are no asynchronous jobs here yet: queries are answered at /tap/sync")
+
     async def tables(request: Request) -> Response:
         detail = (await read_parameters(request)).one("detail") or "max"
         if detail not in ("min", "max"):
@@ -51,6 +54,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
     return [
         endpoint("/tap", root),
         endpoint("/tap/sync", sync, READ_OR_POST),
+        endpoint("/tap/async", jobs, READ_OR_POST),
         endpoint("/tap/tables", tables),
         endpoint("/tap/tables/{name:path}", table),
         endpoint("/tap/capabilities", capabilities),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import astropy.units as u
 import numpy as np
-from astropy.coordinates import SkyCoord
 from numpy.typing import NDArray
 
 from vo_service.catalog.description_input import PositionSource
@@ -15,6 +13,10 @@ Degrees = NDArray[np.float64]
 ROUNDING = 1e-9
 """Degrees by which a position may miss the limits, as conversion of units or frames rounds: 4 microarcseconds."""
 
+_LONGITUDE = {"deg": 1.0, "rad": 180 / np.pi, "hourangle": 15.0}
+_LATITUDE = {"deg": 1.0, "rad": 180 / np.pi, "hourangle": 1.0}
+"""Degrees of one unit."""
+
 
 def to_icrs(
     longitude: Degrees, latitude: Degrees, missing: Mask, source: PositionSource, flaws: Flaws
@@ -24,8 +26,7 @@ def to_icrs(
     Longitudes may count from 0 to 360 or from -180 to 180 degrees. Rows that are missing or out of range, which is a
     flaw, get 0.
     """
-    units = (u.hourangle, u.deg) if source.unit == "hourangle" else (u.Unit(source.unit),) * 2
-    lon, lat = (longitude * units[0]).to_value(u.deg), (latitude * units[1]).to_value(u.deg)
+    lon, lat = longitude * _LONGITUDE[source.unit], latitude * _LATITUDE[source.unit]
     names = f"{source.longitude}, {source.latitude}"
     inside = (lon >= -180 - ROUNDING) & (lon <= 360 + ROUNDING) & (np.abs(lat) <= 90 + ROUNDING)
     flaws.add(
@@ -36,7 +37,10 @@ def to_icrs(
     lon, lat = np.where(usable, lon, 0.0), np.clip(np.where(usable, lat, 0.0), -90, 90)
     if source.frame == "icrs":
         return lon % 360, lat
-    place = SkyCoord(lon, lat, unit=u.deg, frame=source.frame).icrs
+    # Half a second to import, which only those wait for who need it.
+    from astropy.coordinates import SkyCoord  # noqa: PLC0415
+
+    place = SkyCoord(lon, lat, unit="deg", frame=source.frame).icrs
     return place.ra.deg, place.dec.deg
 
 

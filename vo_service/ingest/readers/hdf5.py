@@ -1,17 +1,17 @@
 """HDF5: compound datasets (PyTables, h5py, astropy), groups of plain datasets of equal length, and what pandas writes.
 
-pandas keeps frames in layouts of its own, which only pandas reads.
+pandas keeps frames in layouts of its own, which only pandas reads. It takes half a second to import, which only those
+wait for who have such files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import h5py
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from astropy.table.meta import get_header_from_yaml
 
@@ -145,8 +145,8 @@ class _Frame:
         self._name = name
 
     def count(self) -> int:
-        with pd.HDFStore(self._plain, "r") as store:
-            storer: Any = cast("Any", store).get_storer(self._name)
+        with self._open() as store:
+            storer = store.get_storer(self._name)
             return int(storer.nrows if storer.is_table else storer.shape[0])
 
     def columns(self) -> tuple[FileColumn, ...]:
@@ -157,9 +157,14 @@ class _Frame:
         for start in range(0, self.count(), rows):
             yield self._read(start, start + rows).select(list(names))
 
+    def _open(self) -> Any:  # noqa: ANN401 (the types of pandas.HDFStore do not know its frames)
+        from pandas import HDFStore  # noqa: PLC0415
+
+        return HDFStore(self._plain, "r")
+
     def _read(self, start: int, stop: int) -> pa.RecordBatch:
-        with pd.HDFStore(self._plain, "r") as store:
-            frame: Any = cast("Any", store).select(self._name, start=start, stop=stop)
+        with self._open() as store:
+            frame = store.select(self._name, start=start, stop=stop)
         named = [name for name in frame.index.names if name is not None]
         return pa.RecordBatch.from_pandas(frame.reset_index() if named else frame, preserve_index=False)
 

@@ -2,6 +2,8 @@
 
 A branch is a column. It is called by its own name where that is the only one of its kind, else by its path in the
 tree. Branches with several values per event become lists; `input: element:` tells which of them is meant.
+
+uproot and awkward take half a second to import: they are imported where they are used, by those who read ROOT.
 """
 
 from __future__ import annotations
@@ -12,12 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import awkward as ak
 import pyarrow as pa
-import uproot
-from uproot.interpretation.jagged import AsJagged
-from uproot.interpretation.numerical import AsDtype
-from uproot.interpretation.strings import AsStrings
 
 from vo_service.catalog.description_input import FileOptions
 from vo_service.errors import IngestError
@@ -52,6 +49,8 @@ class RootReader:
 @contextmanager
 def _open_branches(path: Path, options: FileOptions) -> Iterator[dict[str, Any]]:
     """The branches of the trees that hold values, by column name."""
+    import uproot  # noqa: PLC0415
+
     try:
         with uproot.open(path) as file:
             classes = file.classnames(cycle=False)
@@ -65,6 +64,8 @@ def _open_branches(path: Path, options: FileOptions) -> Iterator[dict[str, Any]]
 
 
 def _leaves(tree: Any) -> Iterator[Any]:  # noqa: ANN401 (uproot's classes are made at run time)
+    from uproot import AsDtype, AsJagged, AsStrings  # noqa: PLC0415
+
     for _, branch in tree.iteritems(recursive=True):
         if isinstance(branch.interpretation, AsDtype | AsJagged | AsStrings):
             yield branch
@@ -98,6 +99,8 @@ def _entries(path: Path, branches: dict[str, Any]) -> int:
 
 
 def _column(name: str, branch: Any) -> FileColumn:  # noqa: ANN401
+    from uproot import AsJagged, AsStrings  # noqa: PLC0415
+
     interpretation = branch.interpretation
     if isinstance(interpretation, AsStrings):
         kind: pa.DataType | None = pa.string()
@@ -113,6 +116,8 @@ def _column(name: str, branch: Any) -> FileColumn:  # noqa: ANN401
 
 def _arrays(branch: Any, rows: int) -> Iterator[pa.Array]:  # noqa: ANN401
     """The values of a branch, so many entries at a time. A basket that two blocks share is read once."""
+    import awkward as ak  # noqa: PLC0415
+
     for values in branch.tree.iterate(
         filter_branch=lambda other: other is branch, step_size=rows, library="ak", how=tuple
     ):
