@@ -41,7 +41,7 @@ def in_order(blocks: Iterable[Block], limit: int | None = None) -> Iterator[pa.A
     """The rows of all blocks in the order of their keys.
 
     `limit` is the size of a run in bytes, and about the memory that is needed. Longer input needs as much space for
-    temporary files as the rows have.
+    temporary files as the rows have, in the directory that TMPDIR names (which had better not be in memory itself).
     """
     with ExitStack() as stack:
         runs: list[Iterator[Block]] = []
