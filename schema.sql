@@ -163,6 +163,12 @@ CREATE TABLE IF NOT EXISTS tap_schema.key_columns (
     PRIMARY KEY (key_id, from_column, target_column)
 );
 
+-- Statistics of the rows are ours. They are added so that databases made by an earlier version get them too.
+ALTER TABLE tap_schema.tables ADD COLUMN IF NOT EXISTS nrows bigint;
+ALTER TABLE tap_schema.columns ADD COLUMN IF NOT EXISTS min_value text;
+ALTER TABLE tap_schema.columns ADD COLUMN IF NOT EXISTS max_value text;
+ALTER TABLE tap_schema.columns ADD COLUMN IF NOT EXISTS null_count bigint;
+
 
 -- The catalogue: what is published, in full; the rows of TAP_SCHEMA are written from it --------------------------------
 
@@ -211,7 +217,855 @@ CREATE OR REPLACE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON vo_servic
 
 
 -- Functions that translated queries call ------------------------------------------------------------------------------
--- (None so far: queries use what PostgreSQL has.)
+-- They are all in the schema adql, which nobody can publish to. The reader looks names up in pg_catalog alone: within
+-- bodies every other name is written in full.
+
+CREATE SCHEMA IF NOT EXISTS adql;
+
+-- HEALPix and geometry --
+-- Positions are degrees in ICRS. A polygon is an array of longitudes and latitudes in turn; it must fit into an open
+-- hemisphere, and its inside is the smaller side of its edge, which are arcs of great circles. A MOC is its text.
+
+-- The HEALPix cell of a position, nested (Gorski et al. 2005, ApJ 622, 759, section 5).
+CREATE OR REPLACE FUNCTION adql.hpx(depth integer, ra double precision, "dec" double precision) RETURNS bigint
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    nside CONSTANT bigint := 1::bigint << depth;
+    z CONSTANT double precision := sin(radians("dec"));
+    turn CONSTANT double precision := ra / 90 - 4 * floor(ra / 360);
+    quarter bigint;
+    up bigint;
+    down bigint;
+    face bigint;
+    x bigint;
+    y bigint;
+    scale double precision;
+BEGIN
+    IF depth NOT BETWEEN 0 AND 29 THEN
+        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('A HEALPix order is 0 to 29, not %s', depth);
+    ELSIF abs("dec") > 90 OR turn = 'NaN' OR "dec" = 'NaN' THEN
+        RETURN NULL;
+    ELSIF abs(z) <= 2.0 / 3 THEN
+        down := floor(nside * (0.5 + turn - 0.75 * z));
+        up := floor(nside * (0.5 + turn + 0.75 * z));
+        quarter := down >> depth;
+        face := CASE WHEN quarter = up >> depth THEN quarter % 4 + 4
+                     WHEN quarter < up >> depth THEN quarter % 4
+                     ELSE (up >> depth) % 4 + 8 END;
+        x := up & (nside - 1);
+        y := nside - 1 - (down & (nside - 1));
+    ELSE
+        quarter := least(3, floor(turn));
+        scale := nside * cos(radians("dec")) * sqrt(3 / (1 + abs(z)));
+        up := least(nside - 1, floor((turn - quarter) * scale)::bigint);
+        down := least(nside - 1, floor((1 - turn + quarter) * scale)::bigint);
+        IF z > 0 THEN
+            face := quarter;
+            x := nside - 1 - down;
+            y := nside - 1 - up;
+        ELSE
+            face := quarter + 8;
+            x := up;
+            y := down;
+        END IF;
+    END IF;
+    RETURN adql.cell(depth, face, x, y);
+END $$;
+
+-- The bits of a number below 2^32, each moved to twice its place.
+CREATE OR REPLACE FUNCTION adql.spread(bits bigint) RETURNS bigint
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    a bigint := (bits | (bits << 16)) & 281470681808895;
+BEGIN
+    a := (a | (a << 8)) & 71777214294589695;
+    a := (a | (a << 4)) & 1085102592571150095;
+    a := (a | (a << 2)) & 3689348814741910323;
+    RETURN (a | (a << 1)) & 6148914691236517205;
+END $$;
+
+-- The number of a cell by its face and its place in it: the bits of x and y in turn.
+CREATE OR REPLACE FUNCTION adql.cell(depth integer, face bigint, x bigint, y bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT (face << (2 * depth)) | adql.spread(x) | (adql.spread(y) << 1)
+$$;
+
+-- Every second bit of a number, the lowest one included: x of a cell's place in its face.
+CREATE OR REPLACE FUNCTION adql.even_bits(place bigint) RETURNS bigint
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    a bigint := place & 6148914691236517205;
+BEGIN
+    a := (a | (a >> 1)) & 3689348814741910323;
+    a := (a | (a >> 2)) & 1085102592571150095;
+    a := (a | (a >> 4)) & 71777214294589695;
+    a := (a | (a >> 8)) & 281470681808895;
+    RETURN (a | (a >> 16)) & 4294967295;
+END $$;
+
+-- The centre of a cell, [ra, dec] in degrees; null where there is no such cell.
+CREATE OR REPLACE FUNCTION adql.hpx_center(depth integer, cell bigint) RETURNS double precision[]
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    nside CONSTANT double precision := 1::bigint << depth;
+    face CONSTANT bigint := cell >> (2 * depth);
+    x CONSTANT bigint := adql.even_bits(cell & ((1::bigint << (2 * depth)) - 1));
+    y CONSTANT bigint := adql.even_bits((cell & ((1::bigint << (2 * depth)) - 1)) >> 1);
+    -- In the plane of the projection: units of half a quarter turn east, and of the height of a face north.
+    east double precision := CASE WHEN face / 4 = 1 THEN 2 * (face % 4) ELSE 2 * (face % 4) + 1 END
+                             + (x - y) / nside;
+    north CONSTANT double precision := 1 - face / 4 + (x + y + 1) / nside - 1;
+    rest double precision;
+BEGIN
+    IF depth NOT BETWEEN 0 AND 29 OR cell < 0 OR face > 11 THEN
+        RETURN NULL;
+    ELSIF abs(north) <= 1 THEN
+        east := east - 8 * floor(east / 8);
+        RETURN ARRAY[45 * east, degrees(asin(north * 2 / 3))];
+    END IF;
+    rest := 2 - abs(north);
+    -- The longitude is stretched towards the pole; dec = 90 - 2 asin(rest / sqrt(6)) is exact near it.
+    east := 2 * (face % 4) + 1 + (x - y) / nside / rest;
+    RETURN ARRAY[45 * (east - 8 * floor(east / 8)), sign(north) * (90 - 2 * degrees(asin(rest / sqrt(6))))];
+END $$;
+
+-- Cells of order 29 that hold a disc: nine ranges [first, last] of a cell that is at least as large and its neighbours.
+-- The cells' order is the finest in which no disc around a point of a cell reaches beyond its neighbours: 0.67 of a
+-- cell's mean width were found to be enough.
+CREATE OR REPLACE FUNCTION adql.disc_ranges(center bigint, radius double precision) RETURNS bigint[]
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    depth integer;
+    shift integer;
+    last bigint;
+    cell bigint;
+    face bigint;
+    x bigint;
+    y bigint;
+    west bigint;
+    east bigint;
+    south bigint;
+    north bigint;
+    nside bigint;
+    n bigint[];
+BEGIN
+    IF radius > 35 THEN
+        RETURN ARRAY[0, 12 * (1::bigint << 58) - 1];
+    END IF;
+    depth := CASE WHEN radius < 1e-7 THEN 28 ELSE least(28, floor(ln(35 / radius) / ln(2.0::float8))::integer) END;
+    shift := 58 - 2 * depth;
+    last := (1::bigint << shift) - 1;
+    cell := (center >> shift) & ((1::bigint << (2 * depth)) - 1);
+    face := center >> 58;
+    -- x and y spread over even and odd bits, as they stand in the number: steps are carried over the other's bits.
+    x := cell & 6148914691236517205;
+    y := cell & 3074457345618258602;
+    nside := 1::bigint << depth;
+    IF x > 0 AND y > 0 AND x < (6148914691236517205 & (nside * nside - 1))
+            AND y < (3074457345618258602 & (nside * nside - 1)) THEN
+        east := ((x | 3074457345618258602) + 1) & 6148914691236517205;
+        west := (x - 1) & 6148914691236517205;
+        north := ((y | 6148914691236517205) + 1) & 3074457345618258602;
+        south := (y - 1) & 3074457345618258602;
+        face := face << (2 * depth);
+        n := ARRAY[face | west | south, face | west | y, face | west | north, face | x | south, face | cell,
+                   face | x | north, face | east | south, face | east | y, face | east | north];
+    ELSE
+        n := adql.cell_and_neighbours(depth, face, adql.even_bits(cell), adql.even_bits(cell >> 1));
+    END IF;
+    RETURN ARRAY[n[1] << shift, (n[1] << shift) + last, n[2] << shift, (n[2] << shift) + last,
+                 n[3] << shift, (n[3] << shift) + last, n[4] << shift, (n[4] << shift) + last,
+                 n[5] << shift, (n[5] << shift) + last, n[6] << shift, (n[6] << shift) + last,
+                 n[7] << shift, (n[7] << shift) + last, n[8] << shift, (n[8] << shift) + last,
+                 n[9] << shift, (n[9] << shift) + last];
+END $$;
+
+CREATE OR REPLACE FUNCTION adql.disc_ranges(ra double precision, "dec" double precision, radius double precision)
+RETURNS bigint[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT adql.disc_ranges(adql.hpx(29, ra, "dec"), radius) $$;
+
+-- A cell and those around it, across the edges of faces; null where three faces meet and a neighbour is missing.
+CREATE OR REPLACE FUNCTION adql.cell_and_neighbours(depth integer, face bigint, x bigint, y bigint) RETURNS bigint[]
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    nside CONSTANT bigint := 1::bigint << depth;
+    i CONSTANT bigint := face % 4;
+    result bigint[] := '{}';
+    gx bigint;
+    gy bigint;
+    u bigint;
+    v bigint;
+    target bigint;
+BEGIN
+    FOR dx IN -1..1 LOOP
+        FOR dy IN -1..1 LOOP
+            gx := sign(floor((x + dx)::double precision / nside))::bigint;
+            gy := sign(floor((y + dy)::double precision / nside))::bigint;
+            u := (x + dx + nside) % nside;
+            v := (y + dy + nside) % nside;
+            -- Which face lies beyond, by the ring of this one: north, equator, south.
+            target := CASE face / 4 * 100 + gx * 10 + gy
+                WHEN 0 THEN face WHEN 100 THEN face WHEN 200 THEN face
+                WHEN -10 THEN 4 + i WHEN -1 THEN 4 + (i + 1) % 4 WHEN 10 THEN (i + 1) % 4 WHEN 1 THEN (i + 3) % 4
+                WHEN -11 THEN 8 + i WHEN 11 THEN (i + 2) % 4
+                WHEN 90 THEN 8 + (i + 3) % 4 WHEN 99 THEN 8 + i WHEN 110 THEN i WHEN 101 THEN (i + 3) % 4
+                WHEN 91 THEN 4 + (i + 3) % 4 WHEN 109 THEN 4 + (i + 1) % 4
+                WHEN 190 THEN 8 + (i + 3) % 4 WHEN 199 THEN 8 + (i + 1) % 4 WHEN 210 THEN 4 + (i + 1) % 4
+                WHEN 201 THEN 4 + i WHEN 211 THEN i WHEN 189 THEN 8 + (i + 2) % 4 END;
+            -- Around the poles the axes of the next face are turned.
+            IF face / 4 = target / 4 AND face / 4 <> 1 AND target <> face THEN
+                IF gx <> 0 AND gy <> 0 THEN
+                    u := nside - 1 - u;
+                    v := nside - 1 - v;
+                ELSIF gx <> 0 THEN
+                    SELECT v, nside - 1 - u INTO u, v;
+                ELSE
+                    SELECT nside - 1 - v, u INTO u, v;
+                END IF;
+            END IF;
+            result := result || adql.cell(depth, target, u, v);
+        END LOOP;
+    END LOOP;
+    RETURN result;
+END $$;
+
+-- The angle between two positions; as vo_service.sky.angles.separation.
+CREATE OR REPLACE FUNCTION adql.separation(
+    ra1 double precision, dec1 double precision, ra2 double precision, dec2 double precision
+) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT degrees(atan2(
+        sqrt(power(cos(radians(dec2)) * sin(radians(ra2 - ra1)), 2)
+             + power(cos(radians(dec1)) * sin(radians(dec2))
+                     - sin(radians(dec1)) * cos(radians(dec2)) * cos(radians(ra2 - ra1)), 2)),
+        sin(radians(dec1)) * sin(radians(dec2)) + cos(radians(dec1)) * cos(radians(dec2)) * cos(radians(ra2 - ra1))))
+$$;
+
+-- The corners of a box: its sides are great circles at right angles to the arms of a cross in its centre (STC 1.33).
+CREATE OR REPLACE FUNCTION adql.box(
+    ra double precision, "dec" double precision, width double precision, height double precision
+) RETURNS double precision[]
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    result double precision[] := '{}';
+    e double precision;
+    n double precision;
+    ahead double precision;
+    up double precision;
+    across double precision;
+    lon double precision;
+BEGIN
+    IF NOT (width >= 0 AND width < 180 AND height >= 0 AND height < 180) THEN
+        RETURN NULL;
+    END IF;
+    FOR corner IN 0..3 LOOP
+        e := tan(radians(width / 2)) * CASE WHEN corner IN (0, 3) THEN -1 ELSE 1 END;
+        n := tan(radians(height / 2)) * CASE WHEN corner IN (0, 1) THEN -1 ELSE 1 END;
+        ahead := cos(radians("dec")) - n * sin(radians("dec"));
+        up := sin(radians("dec")) + n * cos(radians("dec"));
+        across := sqrt(ahead * ahead + e * e);
+        lon := ra + degrees(atan2(e, ahead));
+        result := result || (lon - 360 * floor(lon / 360)) || degrees(atan2(up, across));
+    END LOOP;
+    RETURN result;
+END $$;
+
+-- A polygon as a plane figure, seen from the centre of the sphere: centre, east and north of the plane as unit vectors,
+-- then each vertex. Great circles are straight lines there. Null if no plane shows the whole polygon.
+CREATE OR REPLACE FUNCTION adql.polygon_plane(polygon double precision[]) RETURNS double precision[]
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    n CONSTANT integer := coalesce(array_length(polygon, 1), 0) / 2;
+    px double precision[] := '{}';
+    py double precision[] := '{}';
+    pz double precision[] := '{}';
+    cx double precision := 0;
+    cy double precision := 0;
+    cz double precision := 0;
+    ex double precision;
+    ey double precision;
+    nx double precision;
+    ny double precision;
+    nz double precision;
+    worst integer;
+    least_height double precision;
+    height double precision;
+    length double precision;
+    result double precision[];
+BEGIN
+    IF n < 3 OR array_position(polygon, NULL) IS NOT NULL THEN
+        RETURN NULL;
+    END IF;
+    FOR i IN 1..n LOOP
+        px[i] := cos(radians(polygon[2 * i])) * cos(radians(polygon[2 * i - 1]));
+        py[i] := cos(radians(polygon[2 * i])) * sin(radians(polygon[2 * i - 1]));
+        pz[i] := sin(radians(polygon[2 * i]));
+        cx := cx + px[i];
+        cy := cy + py[i];
+        cz := cz + pz[i];
+    END LOOP;
+    -- The mean of the vertices sees nearly every polygon; else it is moved towards the ones that it does not see.
+    FOR attempt IN 1..200 LOOP
+        length := sqrt(cx * cx + cy * cy + cz * cz);
+        EXIT WHEN length < 1e-12;
+        cx := cx / length;
+        cy := cy / length;
+        cz := cz / length;
+        worst := 1;
+        least_height := 2;
+        FOR i IN 1..n LOOP
+            height := cx * px[i] + cy * py[i] + cz * pz[i];
+            IF height < least_height THEN
+                least_height := height;
+                worst := i;
+            END IF;
+        END LOOP;
+        EXIT WHEN least_height > 1e-9;
+        cx := cx + px[worst];
+        cy := cy + py[worst];
+        cz := cz + pz[worst];
+    END LOOP;
+    IF least_height IS NULL OR least_height <= 1e-9 THEN
+        RETURN NULL;
+    END IF;
+    length := sqrt(cx * cx + cy * cy);
+    IF length < 1e-12 THEN
+        ex := 0;
+        ey := 1;
+    ELSE
+        ex := -cy / length;
+        ey := cx / length;
+    END IF;
+    nx := -cz * ey;
+    ny := cz * ex;
+    nz := cx * ey - cy * ex;
+    result := ARRAY[cx, cy, cz, ex, ey, nx, ny, nz];
+    FOR i IN 1..n LOOP
+        height := cx * px[i] + cy * py[i] + cz * pz[i];
+        result := result || (ex * px[i] + ey * py[i]) / height || (nx * px[i] + ny * py[i] + nz * pz[i]) / height;
+    END LOOP;
+    RETURN result;
+END $$;
+
+-- Whether a position lies within a polygon, given as its plane: how often a line to the side of it crosses the edge.
+CREATE OR REPLACE FUNCTION adql.in_plane(ra double precision, "dec" double precision, plane double precision[])
+RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    px CONSTANT double precision := cos(radians("dec")) * cos(radians(ra));
+    py CONSTANT double precision := cos(radians("dec")) * sin(radians(ra));
+    pz CONSTANT double precision := sin(radians("dec"));
+    height CONSTANT double precision := plane[1] * px + plane[2] * py + plane[3] * pz;
+    n CONSTANT integer := array_length(plane, 1);
+    u double precision;
+    v double precision;
+    u1 double precision := plane[n - 1];
+    v1 double precision := plane[n];
+    u2 double precision;
+    v2 double precision;
+    inside boolean := false;
+BEGIN
+    IF height <= 0 THEN
+        RETURN false;
+    END IF;
+    u := (plane[4] * px + plane[5] * py) / height;
+    v := (plane[6] * px + plane[7] * py + plane[8] * pz) / height;
+    FOR i IN 9..n - 1 BY 2 LOOP
+        u2 := plane[i];
+        v2 := plane[i + 1];
+        IF (v1 > v) <> (v2 > v) AND u < u1 + (v - v1) * (u2 - u1) / (v2 - v1) THEN
+            inside := NOT inside;
+        END IF;
+        u1 := u2;
+        v1 := v2;
+    END LOOP;
+    RETURN inside;
+END $$;
+
+CREATE OR REPLACE FUNCTION adql.in_polygon(ra double precision, "dec" double precision, polygon double precision[])
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT adql.in_plane(ra, "dec", adql.polygon_plane(polygon)) $$;
+
+-- The angle between a position and the nearest point of a polygon's edge.
+CREATE OR REPLACE FUNCTION adql.edge_distance(ra double precision, "dec" double precision, polygon double precision[])
+RETURNS double precision
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    px CONSTANT double precision := cos(radians("dec")) * cos(radians(ra));
+    py CONSTANT double precision := cos(radians("dec")) * sin(radians(ra));
+    pz CONSTANT double precision := sin(radians("dec"));
+    n CONSTANT integer := array_length(polygon, 1);
+    ax double precision := cos(radians(polygon[n])) * cos(radians(polygon[n - 1]));
+    ay double precision := cos(radians(polygon[n])) * sin(radians(polygon[n - 1]));
+    az double precision := sin(radians(polygon[n]));
+    qx double precision;
+    qy double precision;
+    qz double precision;
+    nx double precision;
+    ny double precision;
+    nz double precision;
+    length double precision;
+    above double precision;
+    nearest double precision := 180;
+BEGIN
+    FOR i IN 1..n - 1 BY 2 LOOP
+        qx := cos(radians(polygon[i + 1])) * cos(radians(polygon[i]));
+        qy := cos(radians(polygon[i + 1])) * sin(radians(polygon[i]));
+        qz := sin(radians(polygon[i + 1]));
+        nx := ay * qz - az * qy;
+        ny := az * qx - ax * qz;
+        nz := ax * qy - ay * qx;
+        length := sqrt(nx * nx + ny * ny + nz * nz);
+        nearest := least(nearest, adql.separation(ra, "dec", polygon[i], polygon[i + 1]));
+        -- The foot of the perpendicular counts if it lies between the two vertices.
+        IF length > 1e-15 AND (ny * az - nz * ay) * px + (nz * ax - nx * az) * py + (nx * ay - ny * ax) * pz > 0
+                AND (qy * nz - qz * ny) * px + (qz * nx - qx * nz) * py + (qx * ny - qy * nx) * pz > 0 THEN
+            above := abs(nx * px + ny * py + nz * pz) / length;
+            nearest := least(nearest, degrees(asin(least(1, above))));
+        END IF;
+        ax := qx;
+        ay := qy;
+        az := qz;
+    END LOOP;
+    RETURN nearest;
+END $$;
+
+CREATE OR REPLACE FUNCTION adql.circle_in_polygon(
+    ra double precision, "dec" double precision, radius double precision, polygon double precision[]
+) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT adql.in_polygon(ra, "dec", polygon) AND adql.edge_distance(ra, "dec", polygon) >= radius
+$$;
+
+CREATE OR REPLACE FUNCTION adql.circle_meets_polygon(
+    ra double precision, "dec" double precision, radius double precision, polygon double precision[]
+) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT adql.in_polygon(ra, "dec", polygon) OR adql.edge_distance(ra, "dec", polygon) <= radius
+$$;
+
+-- A polygon lies in a circle if it keeps clear of what is outside: of the circle around the opposite position.
+CREATE OR REPLACE FUNCTION adql.polygon_in_circle(
+    polygon double precision[], ra double precision, "dec" double precision, radius double precision
+) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT NOT adql.in_polygon(ra + 180, - "dec", polygon)
+        AND adql.edge_distance(ra + 180, - "dec", polygon) >= 180 - radius
+$$;
+
+CREATE OR REPLACE FUNCTION adql.edges_cross(first double precision[], second double precision[]) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    n CONSTANT integer := array_length(first, 1);
+    m CONSTANT integer := array_length(second, 1);
+    a double precision[];
+    b double precision[];
+    c double precision[];
+    d double precision[];
+    p double precision[];
+    q double precision[];
+    s1 double precision;
+    s2 double precision;
+    s3 double precision;
+    s4 double precision;
+BEGIN
+    b := adql.unit_vector(first[n - 1], first[n]);
+    FOR i IN 1..n - 1 BY 2 LOOP
+        a := b;
+        b := adql.unit_vector(first[i], first[i + 1]);
+        p := adql.cross(a, b);
+        d := adql.unit_vector(second[m - 1], second[m]);
+        FOR j IN 1..m - 1 BY 2 LOOP
+            c := d;
+            d := adql.unit_vector(second[j], second[j + 1]);
+            s1 := p[1] * c[1] + p[2] * c[2] + p[3] * c[3];
+            s2 := p[1] * d[1] + p[2] * d[2] + p[3] * d[3];
+            CONTINUE WHEN (s1 > 0) = (s2 > 0);
+            q := adql.cross(c, d);
+            s3 := q[1] * a[1] + q[2] * a[2] + q[3] * a[3];
+            s4 := q[1] * b[1] + q[2] * b[2] + q[3] * b[3];
+            -- On the nearer of the two points in which the great circles meet.
+            IF (s3 > 0) <> (s4 > 0) AND (s1 > 0) <> (s3 > 0) THEN
+                RETURN true;
+            END IF;
+        END LOOP;
+    END LOOP;
+    RETURN false;
+END $$;
+
+CREATE OR REPLACE FUNCTION adql.unit_vector(ra double precision, "dec" double precision) RETURNS double precision[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT ARRAY[cos(radians("dec")) * cos(radians(ra)), cos(radians("dec")) * sin(radians(ra)), sin(radians("dec"))]
+$$;
+
+CREATE OR REPLACE FUNCTION adql.cross(a double precision[], b double precision[]) RETURNS double precision[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT ARRAY[a[2] * b[3] - a[3] * b[2], a[3] * b[1] - a[1] * b[3], a[1] * b[2] - a[2] * b[1]]
+$$;
+
+-- Whether any, or all, of a polygon's vertices lie within another.
+CREATE OR REPLACE FUNCTION adql.vertices_within(polygon double precision[], other double precision[], all_of boolean)
+RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    plane CONSTANT double precision[] := adql.polygon_plane(other);
+BEGIN
+    FOR i IN 1..array_length(polygon, 1) - 1 BY 2 LOOP
+        IF adql.in_plane(polygon[i], polygon[i + 1], plane) <> all_of THEN
+            RETURN NOT all_of;
+        END IF;
+    END LOOP;
+    RETURN CASE WHEN plane IS NOT NULL THEN all_of END;
+END $$;
+
+CREATE OR REPLACE FUNCTION adql.polygon_in_polygon(polygon double precision[], other double precision[])
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT polygon = other OR adql.vertices_within(polygon, other, true) AND NOT adql.edges_cross(polygon, other)
+$$;
+
+CREATE OR REPLACE FUNCTION adql.polygons_meet(polygon double precision[], other double precision[]) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT adql.vertices_within(polygon, other, false) OR adql.vertices_within(other, polygon, false)
+        OR adql.edges_cross(polygon, other)
+$$;
+
+-- Area in square degrees (Eriksson 1990, Mathematics Magazine 63, 184, for each triangle from the first vertex).
+CREATE OR REPLACE FUNCTION adql.polygon_area(polygon double precision[]) RETURNS double precision
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    n CONSTANT integer := array_length(polygon, 1);
+    a double precision[];
+    b double precision[];
+    c double precision[];
+    x double precision[];
+    total double precision := 0;
+BEGIN
+    IF adql.polygon_plane(polygon) IS NULL THEN
+        RETURN NULL;
+    END IF;
+    a := adql.unit_vector(polygon[1], polygon[2]);
+    c := adql.unit_vector(polygon[3], polygon[4]);
+    FOR i IN 5..n - 1 BY 2 LOOP
+        b := c;
+        c := adql.unit_vector(polygon[i], polygon[i + 1]);
+        x := adql.cross(b, c);
+        total := total + 2 * atan2(
+            a[1] * x[1] + a[2] * x[2] + a[3] * x[3],
+            1 + a[1] * b[1] + a[2] * b[2] + a[3] * b[3] + b[1] * c[1] + b[2] * c[2] + b[3] * c[3]
+              + c[1] * a[1] + c[2] * a[2] + c[3] * a[3]);
+    END LOOP;
+    RETURN abs(total) * power(180 / pi(), 2);
+END $$;
+
+-- The centre of gravity of a polygon's area, drawn out to the sphere.
+CREATE OR REPLACE FUNCTION adql.polygon_centroid(polygon double precision[]) RETURNS double precision[]
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    n CONSTANT integer := array_length(polygon, 1);
+    plane CONSTANT double precision[] := adql.polygon_plane(polygon);
+    a double precision[] := adql.unit_vector(polygon[n - 1], polygon[n]);
+    b double precision[];
+    x double precision[];
+    length double precision;
+    weight double precision;
+    sx double precision := 0;
+    sy double precision := 0;
+    sz double precision := 0;
+    lon double precision;
+BEGIN
+    IF plane IS NULL THEN
+        RETURN NULL;
+    END IF;
+    FOR i IN 1..n - 1 BY 2 LOOP
+        b := adql.unit_vector(polygon[i], polygon[i + 1]);
+        x := adql.cross(a, b);
+        length := sqrt(x[1] * x[1] + x[2] * x[2] + x[3] * x[3]);
+        IF length > 0 THEN
+            weight := atan2(length, a[1] * b[1] + a[2] * b[2] + a[3] * b[3]) / length;
+            sx := sx + weight * x[1];
+            sy := sy + weight * x[2];
+            sz := sz + weight * x[3];
+        END IF;
+        a := b;
+    END LOOP;
+    IF sx * plane[1] + sy * plane[2] + sz * plane[3] < 0 THEN
+        sx := - sx;
+        sy := - sy;
+        sz := - sz;
+    END IF;
+    lon := degrees(atan2(sy, sx));
+    RETURN ARRAY[lon - 360 * floor(lon / 360), degrees(atan2(sz, sqrt(sx * sx + sy * sy)))];
+END $$;
+
+-- A circle that holds a polygon: [ra, dec, radius].
+CREATE OR REPLACE FUNCTION adql.polygon_circle(polygon double precision[]) RETURNS double precision[]
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    plane CONSTANT double precision[] := adql.polygon_plane(polygon);
+    ra double precision;
+    "dec" double precision;
+    radius double precision := 0;
+BEGIN
+    IF plane IS NULL THEN
+        RETURN NULL;
+    END IF;
+    ra := degrees(atan2(plane[2], plane[1]));
+    "dec" := degrees(atan2(plane[3], sqrt(plane[1] * plane[1] + plane[2] * plane[2])));
+    FOR i IN 1..array_length(polygon, 1) - 1 BY 2 LOOP
+        radius := greatest(radius, adql.separation(ra, "dec", polygon[i], polygon[i + 1]));
+    END LOOP;
+    RETURN ARRAY[ra - 360 * floor(ra / 360), "dec", radius];
+END $$;
+
+-- The cells of order 29 of a MOC in ASCII form (MOC 2.0, section 4.3.2): `4/1 3-5 5/96`, each order before its cells.
+CREATE OR REPLACE FUNCTION adql.moc(moc text) RETURNS int8multirange
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    written CONSTANT text := regexp_replace(trim(moc), '^s', '');
+BEGIN
+    IF written !~ '^(\s*\d{1,2}\s*/(\s*\d{1,19}(\s*-\s*\d{1,19})?[\s,]*)*)*$' THEN
+        RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('This is not a MOC in ASCII form: %s', left(moc, 60));
+    END IF;
+    RETURN coalesce((
+        SELECT range_agg(int8range(cell[1]::bigint << shift, (coalesce(cell[2], cell[1])::bigint + 1) << shift))
+        FROM regexp_matches(written, '(\d+)\s*/([^/]*?)(?=\d+\s*/|$)', 'g') AS part,
+             LATERAL (SELECT 58 - 2 * part[1]::integer AS shift) AS s,
+             regexp_matches(part[2], '(\d+)(?:\s*-\s*(\d+))?', 'g') AS cell), '{}');
+END $$;
+
+-- A set of cells of order 29 as a MOC in ASCII form.
+CREATE OR REPLACE FUNCTION adql.moc_text(cells int8multirange) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    parts text[] := array_fill(''::text, ARRAY[30]);
+    deepest integer := 0;
+    piece int8range;
+    first bigint;
+    shift integer;
+BEGIN
+    FOR piece IN SELECT unnest(cells) LOOP
+        first := lower(piece);
+        WHILE first < upper(piece) LOOP
+            shift := 58;
+            WHILE first & ((1::bigint << shift) - 1) <> 0 OR first + (1::bigint << shift) > upper(piece) LOOP
+                shift := shift - 2;
+            END LOOP;
+            parts[30 - shift / 2] := parts[30 - shift / 2] || ' ' || (first >> shift);
+            first := first + (1::bigint << shift);
+        END LOOP;
+    END LOOP;
+    RETURN coalesce((SELECT string_agg((place - 1) || '/' || substr(part, 2), ' ' ORDER BY place)
+                     FROM unnest(parts) WITH ORDINALITY AS p (part, place) WHERE part <> ''), '0/');
+END $$;
+
+-- Area in square degrees.
+CREATE OR REPLACE FUNCTION adql.moc_area(cells int8multirange) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN cells IS NOT NULL THEN coalesce(sum(upper(piece) - lower(piece)), 0)::double precision
+        * 4 * pi() * power(180 / pi(), 2) / (12 * (1::bigint << 58)) END
+    FROM unnest(cells) AS piece
+$$;
+
+
+-- Strings, times, and others of the catalogue of user-defined functions --
+
+-- The words of a text as an array of their stems, in the way of search engines. Punctuation parts words, so that the
+-- parser does not take `supernova/GRB` for the name of a file.
+CREATE OR REPLACE FUNCTION adql.words(body text, language regconfig) RETURNS text[]
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT tsvector_to_array(to_tsvector(language, regexp_replace(body, '[!-/:-@[-`{-~]+', ' ', 'g')))
+$$;
+
+-- Whether all words of one text are in another. English leaves out words like `the`: where there are no others, they
+-- are looked for as they are. Nothing holds a text without words.
+CREATE OR REPLACE FUNCTION adql.has_words(haystack text, needle text) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    language regconfig := 'pg_catalog.english';
+    wanted text[] := adql.words(needle, language);
+BEGIN
+    IF wanted = '{}' THEN
+        language := 'pg_catalog.simple';
+        wanted := adql.words(needle, language);
+    END IF;
+    RETURN (wanted <> '{}' AND wanted <@ adql.words(haystack, language))::integer;
+END $$;
+
+-- `h:m:s`, `hhmmss` or `hHmMsS`, with the letter for the first unit, in that unit; null if the text is none of these.
+CREATE OR REPLACE FUNCTION adql.sexagesimal(written text, letter text) RETURNS double precision
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    body CONSTANT text := lower(trim(written));
+    part text[] := coalesce(
+        regexp_match(body, '^([+-]?)(\d{1,3}):(\d{1,2}):(\d{1,2}(?:\.\d*)?)$'),
+        regexp_match(body, '^([+-]?)(\d{1,3})' || letter || '(\d{1,2})m(\d{1,2}(?:\.\d*)?)s$'),
+        regexp_match(body, '^([+-]?)(\d{2,3})(\d{2})(\d{2}(?:\.\d*)?)$'));
+BEGIN
+    IF part IS NULL OR part[3]::integer > 59 OR part[4]::numeric >= 60 THEN
+        RETURN NULL;
+    END IF;
+    RETURN (part[1] || '1')::integer * (part[2]::integer * 3600 + part[3]::integer * 60 + part[4]::numeric)
+           / 3600::double precision;
+END $$;
+
+-- Rows in bins of equal width from `low` to `high`: first those below, last those at `high` and above. What is not a
+-- number counts as below.
+CREATE OR REPLACE FUNCTION adql.histogram_step(
+    counts integer[], x double precision, low double precision, high double precision, bins integer
+) RETURNS integer[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    bin integer;
+BEGIN
+    IF counts IS NULL THEN
+        IF low < high IS NOT TRUE THEN
+            RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format(
+                'The lower limit of a histogram must be less than the upper; here are %s and %s', low, high);
+        END IF;
+        counts := array_fill(0, ARRAY[bins + 2]);
+    END IF;
+    bin := CASE WHEN x IS NULL OR x = 'NaN' THEN 0 ELSE width_bucket(x, low, high, bins) END;
+    counts[bin + 1] := counts[bin + 1] + 1;
+    RETURN counts;
+END $$;
+
+CREATE OR REPLACE FUNCTION adql.histogram_sum(a integer[], b integer[]) RETURNS integer[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN a IS NULL THEN b WHEN b IS NULL THEN a
+        ELSE (SELECT array_agg(x + y ORDER BY place) FROM unnest(a, b) WITH ORDINALITY AS bins (x, y, place)) END
+$$;
+
+CREATE OR REPLACE AGGREGATE adql.histogram(double precision, double precision, double precision, integer) (
+    SFUNC = adql.histogram_step, STYPE = integer[], COMBINEFUNC = adql.histogram_sum, PARALLEL = SAFE
+);
+
+-- The HEALPix cell of a point.
+CREATE OR REPLACE FUNCTION adql.hpx(depth integer, point double precision[]) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT adql.hpx(depth, point[1], point[2]) $$;
+
+-- The rotation that brings a reference frame's axes to those of ICRS: a matrix, row by row. Galactic coordinates are
+-- those of FK5 (J2000) turned; FK4 (B1950) is turned so that they are what defines them: pole at 192.25, +27.4.
+CREATE OR REPLACE FUNCTION adql.frame(name text) RETURNS double precision[]
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT CASE name
+        WHEN 'ICRS' THEN '{1, 0, 0, 0, 1, 0, 0, 0, 1}'::double precision[]
+        WHEN 'FK5' THEN '{
+            0.9999999999999929, 1.1102233738475024e-07, 4.411803429929631e-08,
+            -1.1102233290551096e-07, 0.9999999999999892, -9.647792745026092e-08,
+            -4.4118044980967755e-08, 9.647792246010134e-08, 0.9999999999999944}'
+        WHEN 'FK4' THEN '{
+            0.9999256809514497, -0.011181372203849085, -0.004858959705285402,
+            0.01118137175388453, 0.9999374861373457, -2.7258532095708073e-05,
+            0.004858960740738317, -2.707332853481292e-05, 0.9999881948140967}'
+        WHEN 'GALACTIC' THEN '{
+            -0.05487565771259219, 0.49410943719272665, -0.8676661375596586,
+            -0.8734370519556163, -0.4448297212232957, -0.19807633727300059,
+            -0.4838350736167157, 0.7469821839866677, 0.4559838136873021}'
+        WHEN 'SUPER_GALACTIC' THEN '{
+            0.3750155557030318, -0.8983204377276134, 0.22887490937543636,
+            0.3413588718562474, -0.0957271002488506, -0.9350456902649072,
+            0.8618801851683193, 0.4287851600030201, 0.27075049949244606}'
+        WHEN 'ECLIPTIC' THEN '{
+            0.9999999999999941, 3.2897004077419646e-08, -1.0207044725484355e-07,
+            -7.078368960971556e-08, 0.9174821299149584, -0.39777699944404304,
+            8.056213977613186e-08, 0.39777699944404793, 0.9174821299149556}'
+    END
+$$;
+
+-- The positions of a point, circle or polygon in another frame; a number left over (a radius) stays as it is.
+CREATE OR REPLACE FUNCTION adql.turned(
+    geometry double precision[], source double precision[], target double precision[]
+) RETURNS double precision[]
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    m double precision[] := '{}';
+    x double precision;
+    y double precision;
+    z double precision;
+    lon double precision;
+    u double precision[];
+BEGIN
+    FOR i IN 0..2 LOOP
+        FOR j IN 1..3 LOOP
+            m := m || target[i + 1] * source[j] + target[i + 4] * source[j + 3] + target[i + 7] * source[j + 6];
+        END LOOP;
+    END LOOP;
+    FOR i IN 1..array_length(geometry, 1) - 1 BY 2 LOOP
+        u := adql.unit_vector(geometry[i], geometry[i + 1]);
+        x := m[1] * u[1] + m[2] * u[2] + m[3] * u[3];
+        y := m[4] * u[1] + m[5] * u[2] + m[6] * u[3];
+        z := m[7] * u[1] + m[8] * u[2] + m[9] * u[3];
+        lon := degrees(atan2(y, x));
+        geometry[i] := lon - 360 * floor(lon / 360);
+        geometry[i + 1] := degrees(atan2(z, sqrt(x * x + y * y)));
+    END LOOP;
+    RETURN geometry;
+END $$;
+
+-- Where a star is, and how it moves, some years later, if it moves on a straight line: longitude and latitude [deg],
+-- parallax [mas], proper motions [mas/yr, that in longitude on the sky], radial velocity [km/s]. What was not known
+-- stays so, and counts as zero (Lindegren in The Hipparcos and Tycho Catalogues, ESA SP-1200, 1997, vol. 1, 1.5.5).
+CREATE OR REPLACE FUNCTION adql.epoch_prop(
+    lon double precision, lat double precision, parallax double precision, pm_lon double precision,
+    pm_lat double precision, radial_velocity double precision, years double precision
+) RETURNS double precision[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    km_s CONSTANT double precision := 149597870.7 / 31557600;  -- an astronomical unit per Julian year
+    mas CONSTANT double precision := radians(1 / 3600000::double precision);
+    a CONSTANT double precision := radians(lon);
+    d CONSTANT double precision := radians(lat);
+    pa CONSTANT double precision := coalesce(pm_lon, 0) * mas * years;
+    pd CONSTANT double precision := coalesce(pm_lat, 0) * mas * years;
+    pr CONSTANT double precision := coalesce(radial_velocity * parallax, 0) / km_s * mas * years;
+    -- The position itself, and its change in the years: both along the axes of the frame.
+    r CONSTANT double precision[] := ARRAY[cos(d) * cos(a), cos(d) * sin(a), sin(d)];
+    m CONSTANT double precision[] := ARRAY[- pa * sin(a) - pd * sin(d) * cos(a), pa * cos(a) - pd * sin(d) * sin(a),
+                                           pd * cos(d)];
+    across CONSTANT double precision := pa * pa + pd * pd;
+    f CONSTANT double precision := 1 / sqrt((1 + pr) ^ 2 + across);
+    u double precision[];
+    v double precision[];
+    motion_known CONSTANT boolean := pm_lon IS NOT NULL AND pm_lat IS NOT NULL;
+BEGIN
+    IF lon IS NULL OR lat IS NULL OR years IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = '22004', MESSAGE = 'Positions and epochs of ivo_epoch_prop and'
+            ' ivo_epoch_prop_pos must not be NULL; leave such rows out by WHERE ... IS NOT NULL';
+    END IF;
+    FOR i IN 1..3 LOOP
+        u[i] := (r[i] * (1 + pr) + m[i]) * f;
+        v[i] := (m[i] * (1 + pr) - r[i] * across) * f ^ 3 / mas / nullif(years, 0);
+    END LOOP;
+    lon := atan2(u[2], u[1]);
+    lat := atan2(u[3], sqrt(u[1] * u[1] + u[2] * u[2]));
+    RETURN ARRAY[
+        degrees(lon) - 360 * floor(degrees(lon) / 360),
+        degrees(lat),
+        parallax * f,
+        CASE WHEN motion_known THEN coalesce(v[2] * cos(lon) - v[1] * sin(lon), pm_lon) END,
+        CASE WHEN motion_known
+            THEN coalesce(v[3] * cos(lat) - sin(lat) * (v[1] * cos(lon) + v[2] * sin(lon)), pm_lat) END,
+        CASE WHEN coalesce(parallax, 0) = 0 OR years = 0 THEN radial_velocity
+             WHEN radial_velocity IS NOT NULL
+             THEN (pr + pr * pr + across) * f ^ 2 / mas / years * km_s / (parallax * f) END];
+END $$;
+
+-- The position alone.
+CREATE OR REPLACE FUNCTION adql.epoch_prop_pos(
+    lon double precision, lat double precision, parallax double precision, pm_lon double precision,
+    pm_lat double precision, radial_velocity double precision, years double precision
+) RETURNS double precision[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT (adql.epoch_prop(lon, lat, parallax, pm_lon, pm_lat, radial_velocity, years))[1:2]
+$$;
+
+
+-- Jobs (UWS 1.1) -------------------------------------------------------------------------------------------------------
+
+
+-- Uploaded tables (TAP 1.1, section 2.7.6) -----------------------------------------------------------------------------
+
 
 
 -- Rights on all of the above ------------------------------------------------------------------------------------------
@@ -225,4 +1079,6 @@ BEGIN
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tap_schema, vo_service TO %I', writer);
     EXECUTE format('GRANT USAGE ON SCHEMA tap_schema TO %I', reader);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA tap_schema TO %I', reader);
+    EXECUTE format('GRANT USAGE ON SCHEMA adql TO %I, %I', reader, writer);
+    EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA adql TO %I, %I', reader, writer);
 END $$;

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tap.functions.features import FEATURES
+from tap.functions.features import FEATURES, UDF_FEATURE
+from tap.functions.registry import USER_DEFINED
 from vo_service.config import Settings
 from vo_service.formats.base import Format
 from vo_service.formats.registry import FORMATS
@@ -52,3 +53,8 @@ def _add_language(capability: Element) -> None:
         features = add(language, "languageFeatures", type=kind)
         for form in forms:
             add(add(features, "feature"), "form", form)
+    functions = add(language, "languageFeatures", type=UDF_FEATURE)
+    for function in USER_DEFINED:
+        feature = add(functions, "feature")
+        add(feature, "form", function.signature)
+        add(feature, "description", function.description)

@@ -16,8 +16,8 @@ from rich.table import Table as Grid
 from vo_service import __version__, server
 from vo_service.app import create_app
 from vo_service.catalog.description import load_description
+from vo_service.catalog.model import TAP_SCHEMA
 from vo_service.catalog.store import read_catalog
-from vo_service.catalog.tap_schema import NAME as TAP_SCHEMA
 from vo_service.config import Settings, load_settings
 from vo_service.database.access import Access, open_database
 from vo_service.database.failures import connect

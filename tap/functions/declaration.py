@@ -18,8 +18,12 @@ ADQL_TYPES: Final = {
     "TIMESTAMP": Column("", "char", arraysize="*", xtype="timestamp"),
     "POINT": Column("", "double", arraysize="2", xtype="point"),
     "CIRCLE": Column("", "double", arraysize="3", xtype="circle"),
+    "POLYGON": Column("", "double", arraysize="*", xtype="polygon"),
+    "MOC": Column("", "char", arraysize="*", xtype="moc"),
+    "INTEGER[]": Column("", "int", arraysize="*"),
+    "DOUBLE PRECISION[6]": Column("", "double", arraysize="6"),
 }
-"""The types of ADQL 2.1 (section 3) that values of the service can have, as VOTable describes them."""
+"""The types of ADQL 2.1 (section 3) and of MOCs, and the arrays that functions give, as VOTable describes them."""
 
 ResultRule = Callable[[Sequence[Column]], Column]
 """From the arguments, described as columns, to the description of the result."""
@@ -29,23 +33,30 @@ ResultRule = Callable[[Sequence[Column]], Column]
 class Parameter:
     """A parameter of a function: its name and type.
 
-    The type is one of `ADQL_TYPES`, or NUMERIC (any number), ORDERED (what can be put in order) or ANY. Where it is a
-    type of numbers, any number is taken.
+    The type is one of `ADQL_TYPES`, or NUMERIC (any number), ORDERED (what can be put in order), GEOMETRY (a point,
+    circle or polygon) or ANY. A type of floating-point numbers takes any number, one of integers any integer.
     """
 
     name: str
     type: str
     optional: bool = False
+    within: tuple[int, int] | None = None
+    """The least and the greatest value; what is not constant is checked by the database."""
+    constant: bool = False
+    """The value must be known without the database."""
+    words: tuple[str, ...] = ()
+    """The strings that the argument can be, written as such."""
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of the language.
+    """A function of the language, or one of the forms of a function that has several.
 
     Attributes
     ----------
     name
-        In upper case; a query may write it in any case.
+        As its standard writes it: functions of the language in upper case, user-defined ones in lower. A query may
+        write it in any case.
     parameters
         Optional ones last.
     returns

@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias
 
 from tap.functions.declaration import Function
 from vo_service.catalog.model import Column, Table
+from vo_service.sky.moc import Moc as MocValue
 
 
 class Node:
@@ -107,11 +108,47 @@ class Circle(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class Contains(Node):
-    """1 if the circle contains the point, or has it on its edge, else 0."""
+class Polygon(Node):
+    """A polygon of vertices."""
 
-    point: Point
-    circle: Circle
+    vertices: tuple[Point, ...]
+    column: Column = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Box(Node):
+    """A box around a position, where a part of it is not constant; else it is a polygon."""
+
+    centre: Point
+    width: Expression
+    height: Expression
+    column: Column = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Moc(Node):
+    """A constant set of HEALPix cells."""
+
+    value: MocValue
+    column: Column = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Element(Node):
+    """A number of an array, by its place from 1: a coordinate of a geometry that is not put together in the query."""
+
+    array: Expression
+    place: int
+    column: Column = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation(Node):
+    """1 if the two geometries are so related, else 0. Points and circles are always Point and Circle here."""
+
+    name: Literal["CONTAINS", "INTERSECTS"]
+    first: Expression
+    second: Expression
     column: Column = field(compare=False)
 
 
@@ -134,7 +171,11 @@ Expression: TypeAlias = (
     | FirstNotNull
     | Point
     | Circle
-    | Contains
+    | Polygon
+    | Box
+    | Moc
+    | Element
+    | Relation
     | Distance
 )
 
@@ -205,7 +246,8 @@ class Exists(Node):
 class WithinCone(Node):
     """The position lies within an angle of the centre; at that angle too, unless `open`.
 
-    `hpx` is the HEALPix index of the position, where it has one and centre and radius are constant.
+    `hpx` is the HEALPix index of the position, where it is of use: if centre and radius are constant, or if `ranges`
+    names the entry of FROM that has the ranges in which it must lie.
     """
 
     position: Point
@@ -213,9 +255,25 @@ class WithinCone(Node):
     radius: Expression
     open: bool
     hpx: Reference | None
+    ranges: str | None = None
 
 
-Condition: TypeAlias = Junction | Not | Comparison | Between | InValues | InQuery | Like | IsNull | Exists | WithinCone
+@dataclass(frozen=True, slots=True)
+class Related(Node):
+    """Two geometries are so related, other than a point to a circle.
+
+    `hpx` is the index of the first one, a point or the centre of a circle, where it is of use: if the rest is constant,
+    or with `ranges` as in WithinCone.
+    """
+
+    relation: Relation
+    hpx: Reference | None = None
+    ranges: str | None = None
+
+
+Condition: TypeAlias = (
+    Junction | Not | Comparison | Between | InValues | InQuery | Like | IsNull | Exists | WithinCone | Related
+)
 
 # Entries of FROM ------------------------------------------------------------------------------------------------------
 
@@ -252,7 +310,28 @@ class Join(Node):
     condition: Condition | None
 
 
-Entry: TypeAlias = TableEntry | QueryEntry | NamedQueryEntry | Join
+@dataclass(frozen=True, slots=True)
+class RangesEntry(Node):
+    """One row for each row of the entries before it: the ranges of the index around a cone, as the array `r`.
+
+    The cone is around `hpx`, an index, else around a position. It is null where there is no such cone.
+    """
+
+    alias: str
+    centre: Point
+    hpx: Reference | None
+    radius: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class PolygonRangesEntry(Node):
+    """As RangesEntry: the ranges around polygons."""
+
+    alias: str
+    polygon: Expression
+
+
+Entry: TypeAlias = TableEntry | QueryEntry | NamedQueryEntry | Join | RangesEntry | PolygonRangesEntry
 
 # Queries --------------------------------------------------------------------------------------------------------------
 

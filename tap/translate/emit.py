@@ -13,14 +13,15 @@ from typing import Any, Final, cast
 
 from tap.translate.bound import (
     Between,
+    Box,
     Call,
     Circle,
     Comparison,
     Condition,
     Constant,
-    Contains,
     Conversion,
     Distance,
+    Element,
     Entry,
     Exists,
     Expression,
@@ -31,6 +32,7 @@ from tap.translate.bound import (
     Join,
     Junction,
     Like,
+    Moc,
     NamedQueryEntry,
     Negation,
     Not,
@@ -38,9 +40,14 @@ from tap.translate.bound import (
     Ordering,
     Output,
     Point,
+    Polygon,
+    PolygonRangesEntry,
     Query,
     QueryEntry,
+    RangesEntry,
     Reference,
+    Related,
+    Relation,
     Select,
     SetOperation,
     TableEntry,
@@ -49,9 +56,12 @@ from tap.translate.bound import (
     output_name,
 )
 from tap.translate.constants import value_of
+from tap.translate.relations import Operand, relation_sql
+from tap.translate.shapes import shape_of
 from tap.translate.types import kind_of
 from vo_service.database.arrow import sql_type
-from vo_service.sky import predicates
+from vo_service.sky import moc, predicates
+from vo_service.sky.shapes import Polygon as PolygonShape
 
 _BAND_MARGIN: Final = predicates.literal(1e-9)
 """Degrees by which a band of declinations is wider than its cone, so that no rounding loses a row."""
@@ -115,7 +125,8 @@ def _ordering(ordering: Ordering) -> str:
 def _entry(entry: Entry) -> str:
     match entry:
         case TableEntry():
-            return f"{_quoted(entry.table.schema)}.{_quoted(entry.table.name)} AS {entry.alias}"
+            schema, name = entry.table.stored_as or (entry.table.schema, entry.table.name)
+            return f"{_quoted(schema)}.{_quoted(name)} AS {entry.alias}"
         case QueryEntry():
             return f"({_query(entry.query)}) AS {entry.alias}"
         case NamedQueryEntry():
@@ -123,6 +134,17 @@ def _entry(entry: Entry) -> str:
         case Join():
             on = condition(entry.condition) if entry.condition is not None else "TRUE"
             return f"({_entry(entry.left)} {entry.kind} JOIN {_entry(entry.right)} ON {on})"
+        case RangesEntry():
+            around = _reference(entry.hpx) if entry.hpx is not None else _coordinates(entry.centre)
+            return _ranges(entry.alias, f"adql.disc_ranges({around}, CAST({expression(entry.radius)} AS float8))")
+        case PolygonRangesEntry():
+            bounds = f"(SELECT adql.polygon_circle({expression(entry.polygon)}) AS c OFFSET 0) AS b"
+            return _ranges(entry.alias, "adql.disc_ranges(b.c[1], b.c[2], b.c[3])", f" FROM {bounds}")
+
+
+def _ranges(alias: str, call: str, source: str = "") -> str:
+    """A row with ranges; OFFSET 0 keeps the call from being repeated for each of them."""
+    return f"LATERAL (SELECT {call} AS r{source} OFFSET 0) AS {alias}"
 
 
 # Expressions ----------------------------------------------------------------------------------------------------------
@@ -201,10 +223,42 @@ def _numbers(*nodes: Expression) -> str:
     return f"CASE WHEN NOT ({missing}) THEN CAST(ARRAY[{', '.join(parts)}] AS double precision[]) END"
 
 
-def _contains(node: Contains) -> str:
-    point, centre = node.point, node.circle.centre
-    inside = f"{_separation(point, centre)} <= {expression(node.circle.radius)}"
-    return f"CAST({inside} AS integer)"
+def _polygon(node: Polygon) -> str:
+    return _numbers(*(number for vertex in node.vertices for number in (vertex.ra, vertex.dec)))
+
+
+def _box(node: Box) -> str:
+    return f"adql.box({_coordinates(node.centre)}, {expression(node.width)}, {expression(node.height)})"
+
+
+def _moc(node: Moc) -> str:
+    return f"'{moc.moc_text(node.value)}'::text"
+
+
+def _element(node: Element) -> str:
+    return f"({expression(node.array)})[{node.place}]"
+
+
+def _coordinates(node: Point) -> str:
+    return f"{expression(node.ra)}, {expression(node.dec)}"
+
+
+def _relation(node: Relation) -> str:
+    return f"CAST({relation_sql(node.name, _operand(node.first), _operand(node.second))} AS integer)"
+
+
+def _operand(node: Expression) -> Operand:
+    kind = kind_of(node)
+    if isinstance(node, Point):
+        return Operand(kind, (expression(node.ra), expression(node.dec)))
+    if isinstance(node, Circle):
+        return Operand(kind, (*_operand(node.centre).parts, expression(node.radius)))
+    if isinstance(node, Moc):
+        return Operand(kind, (predicates.multirange(node.value.array),))
+    shape = shape_of(node)
+    if isinstance(shape, PolygonShape):
+        return Operand(kind, (predicates.array(shape.numbers),))
+    return Operand(kind, (f"adql.moc({expression(node)})" if kind == "moc" else expression(node),))
 
 
 def _distance(node: Distance) -> str:
@@ -227,7 +281,11 @@ _EXPRESSIONS: Final[dict[type, Callable[[Any], str]]] = {
     FirstNotNull: _first_not_null,
     Point: _point,
     Circle: _circle,
-    Contains: _contains,
+    Polygon: _polygon,
+    Box: _box,
+    Moc: _moc,
+    Element: _element,
+    Relation: _relation,
     Distance: _distance,
 }
 
@@ -280,6 +338,8 @@ def _within_cone(node: WithinCone) -> str:
     ra, dec = expression(node.position.ra), expression(node.position.dec)
     if node.hpx is None:
         return _near(node, ra, dec)
+    if node.ranges is not None:
+        return f"{predicates.in_listed_ranges(_reference(node.hpx), f'{node.ranges}.r')} AND {_near(node, ra, dec)}"
     centre_ra, centre_dec = cast("float", value_of(node.centre.ra)), cast("float", value_of(node.centre.dec))
     return predicates.within_cone(_reference(node.hpx), ra, dec, centre_ra, centre_dec, cast("float", _closed(node)))
 
@@ -302,6 +362,23 @@ def _closed(node: WithinCone) -> float | None:
     return math.nextafter(radius, -1) if node.open and radius is not None else radius
 
 
+def _related(node: Related) -> str:
+    relation = node.relation
+    exact = relation_sql(relation.name, _operand(relation.first), _operand(relation.second))
+    if node.hpx is None:
+        return exact
+    hpx, second = _reference(node.hpx), relation.second
+    if isinstance(second, Moc):
+        return predicates.within_moc(hpx, second.value.array)
+    if kind_of(second) == "moc":
+        return f"{hpx} <@ adql.moc({expression(second)})"
+    if node.ranges is not None:
+        return f"{predicates.in_listed_ranges(hpx, f'{node.ranges}.r')} AND {exact}"
+    margin = value_of(relation.first.radius) if isinstance(relation.first, Circle) else None
+    shape = shape_of(second)
+    return predicates.within_shape(hpx, exact, shape, margin) if shape is not None else exact
+
+
 _CONDITIONS: Final[dict[type, Callable[[Any], str]]] = {
     Comparison: _comparison,
     Junction: _junction,
@@ -313,6 +390,7 @@ _CONDITIONS: Final[dict[type, Callable[[Any], str]]] = {
     IsNull: _is_null,
     Exists: _exists,
     WithinCone: _within_cone,
+    Related: _related,
 }
 
 # Names and literals ---------------------------------------------------------------------------------------------------

@@ -8,12 +8,11 @@ from typing import Any, Final
 
 from tap.adql import tree
 from tap.functions.aggregates import COUNT_ROWS
-from tap.functions.declaration import Function, derived_ucd
-from tap.functions.registry import FUNCTIONS, function_named
-from tap.translate import bound, shapes, types
+from tap.functions.declaration import derived_ucd
+from tap.translate import bound, calls, mocs, shapes, types, units
 from tap.translate.bound import Condition, Expression, Query
 from tap.translate.names import Scope
-from tap.translate.refusal import RefusedError, did_you_mean, not_supported
+from tap.translate.refusal import RefusedError
 
 ResolveQuery = Callable[[tree.QueryExpression, Scope], Query]
 """Resolves a subquery within a scope."""
@@ -58,8 +57,11 @@ class Expressions:
         return types.concatenation(self._values(node.operands), [operand.at for operand in node.operands])
 
     def _call(self, node: tree.NumericFunction | tree.StringFunction | tree.UserFunction) -> Expression:
+        function = calls.declared(node.name, len(node.arguments), node.at)
         places = [argument.at for argument in node.arguments]
-        return types.call(_declared(node.name, node.at), self._values(node.arguments), places, node.at)
+        inner = self._inside_aggregate(function.name, node.at) if function.aggregate else self
+        arguments = inner._values(node.arguments)
+        return mocs.computed(calls.call(function, arguments, places, node.at), places)
 
     def _cast(self, node: tree.Cast) -> Expression:
         return types.cast(self.value(node.operand), node.type, node.length, node.at)
@@ -73,19 +75,37 @@ class Expressions:
         shapes.check_frame(node.coordsys)
         return shapes.circle(self.value(node.centre), self.value(node.radius), node.centre.at, node.radius.at)
 
-    def _predicate(self, node: tree.GeometryPredicate) -> Expression:
-        if node.name != "CONTAINS":
-            raise not_supported(node.name, node.at)
-        return shapes.contains(self.value(node.first), self.value(node.second), node.first.at, node.second.at)
+    def _box(self, node: tree.Box) -> Expression:
+        shapes.check_frame(node.coordsys)
+        places = (node.centre.at, node.width.at, node.height.at)
+        return shapes.box(self.value(node.centre), self.value(node.width), self.value(node.height), places, node.at)
+
+    def _polygon(self, node: tree.Polygon) -> Expression:
+        shapes.check_frame(node.coordsys)
+        return shapes.polygon(self._values(node.vertices), [vertex.at for vertex in node.vertices], node.at)
+
+    def _region(self, node: tree.Region) -> Expression:
+        return shapes.region(node.text)
+
+    def _relation(self, node: tree.GeometryPredicate) -> Expression:
+        first, second = node.first, node.second
+        return shapes.relation(node.name, self.value(first), self.value(second), first.at, second.at)
 
     def _distance(self, node: tree.Distance) -> Expression:
         return shapes.distance(self.value(node.first), self.value(node.second), node.first.at, node.second.at)
 
     def _geometry_property(self, node: tree.GeometryProperty) -> Expression:
-        raise not_supported(node.name, node.at)
+        geometry, at = self.value(node.geometry), node.geometry.at
+        return shapes.area(geometry, at) if node.name == "AREA" else shapes.coordinate(node.name, geometry, at)
 
-    def _not_yet(self, node: tree.Value) -> Expression:
-        raise not_supported(_WORDS[type(node)], node.at)
+    def _centroid(self, node: tree.Centroid) -> Expression:
+        return shapes.centroid(self.value(node.geometry), node.geometry.at)
+
+    def _coordinate_system(self, node: tree.CoordSys) -> Expression:
+        return shapes.coordinate_system(self.value(node.geometry), node.geometry.at)
+
+    def _in_unit(self, node: tree.InUnit) -> Expression:
+        return units.in_unit(self.value(node.operand), node.operand.at, node.unit.value, node.unit.at)
 
     def _values(self, nodes: Sequence[tree.Value]) -> list[Expression]:
         return [self.value(node) for node in nodes]
@@ -97,15 +117,20 @@ class Expressions:
         return types.as_number(operand, "+", node.operand.at)
 
     def _set_function(self, node: tree.SetFunction) -> Expression:
+        inner = self._inside_aggregate(node.name, node.at)
+        if node.argument is None:
+            return calls.call(COUNT_ROWS, (), (), node.at)
+        argument, at = inner.value(node.argument), node.argument.at
+        function = calls.declared(node.name, 1, node.at)
+        return calls.call(function, (argument,), (at,), node.at, distinct=node.distinct)
+
+    def _inside_aggregate(self, name: str, at: int) -> Expressions:
+        """For the arguments of a set function, if one can stand here."""
         if self._clause is not None:
             hint = "Conditions on groups stand in HAVING" if self._clause == "WHERE" else None
-            raise RefusedError(f"{node.name} cannot stand in {self._clause}", node.at, hint)
+            raise RefusedError(f"{name} cannot stand in {self._clause}", at, hint)
         self.has_aggregates = True
-        if node.argument is None:
-            return types.call(COUNT_ROWS, (), (), node.at)
-        inner = Expressions(self._scope, self._resolve_query, f"the argument of {node.name}")
-        argument, at = inner.value(node.argument), node.argument.at
-        return types.call(_declared(node.name, node.at), (argument,), (at,), node.at, distinct=node.distinct)
+        return Expressions(self._scope, self._resolve_query, f"the argument of {name}")
 
     def _coalesce(self, node: tree.Coalesce) -> Expression:
         operands = types.comparable(self._values(node.arguments), node.at, "mixed")
@@ -179,15 +204,15 @@ _VALUES: Final[dict[type, Callable[[Expressions, Any], Expression]]] = {
     tree.Cast: Expressions._cast,
     tree.Point: Expressions._point,
     tree.Circle: Expressions._circle,
-    tree.GeometryPredicate: Expressions._predicate,
+    tree.GeometryPredicate: Expressions._relation,
     tree.Distance: Expressions._distance,
     tree.GeometryProperty: Expressions._geometry_property,
-    tree.InUnit: Expressions._not_yet,
-    tree.Box: Expressions._not_yet,
-    tree.Polygon: Expressions._not_yet,
-    tree.Region: Expressions._not_yet,
-    tree.Centroid: Expressions._not_yet,
-    tree.CoordSys: Expressions._not_yet,
+    tree.InUnit: Expressions._in_unit,
+    tree.Box: Expressions._box,
+    tree.Polygon: Expressions._polygon,
+    tree.Region: Expressions._region,
+    tree.Centroid: Expressions._centroid,
+    tree.CoordSys: Expressions._coordinate_system,
 }
 
 _CONDITIONS: Final[dict[type, Callable[[Expressions, Any], Condition]]] = {
@@ -203,28 +228,6 @@ _CONDITIONS: Final[dict[type, Callable[[Expressions, Any], Condition]]] = {
     tree.Exists: Expressions._exists,
 }
 
-_WORDS: Final = {
-    tree.InUnit: "IN_UNIT",
-    tree.Box: "BOX",
-    tree.Polygon: "POLYGON",
-    tree.Region: "REGION",
-    tree.Centroid: "CENTROID",
-    tree.CoordSys: "COORDSYS",
-}
-"""What is not there yet, as it is written."""
-
 
 def _maybe_not(condition: Condition, negated: bool) -> Condition:
     return bound.Not(condition) if negated else condition
-
-
-def _declared(name: str, at: int) -> Function:
-    function = function_named(name)
-    if function is None:
-        raise RefusedError(
-            f"Unknown function {name}",
-            at,
-            did_you_mean(name, [known.name for known in FUNCTIONS])
-            or "The functions of this service are listed in its capabilities",
-        )
-    return function

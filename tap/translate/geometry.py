@@ -1,8 +1,10 @@
-"""Second pass: conditions on angles become cones, and cones around known centres use the HEALPix index of a table.
+"""Second pass: conditions on the sky become relations of regions, which use the HEALPix index of a table.
 
-`CONTAINS(POINT, CIRCLE)` compared with 1 or 0, and `DISTANCE` compared with a number, mean the same in whichever way
-they are written (ADQL 2.1, section 4.2.7), and are carried out alike. The index is used where the position is that of
-a published table, also as handed on by derived tables that select it.
+CONTAINS and INTERSECTS compared with 1 or 0, and DISTANCE compared with a number, mean the same in whichever way they
+are written (ADQL 2.1, section 4.2.7), and are carried out alike. The index is used where the position is that of a
+published table, also as handed on by derived tables that select it: by ranges that are known now where the other region
+is constant (`tap.translate.emit` writes them), else by ranges that the database computes for each row of the other side
+of a match (`tap.translate.matches`).
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, TypeAlias
 
+from tap.functions.declaration import ADQL_TYPES
 from tap.translate.bound import (
     Carried,
+    Circle,
     Comparison,
     Condition,
-    Contains,
+    Constant,
     Distance,
     Entry,
     Exists,
@@ -24,12 +28,16 @@ from tap.translate.bound import (
     InQuery,
     Join,
     Junction,
+    Moc,
     NamedQueryEntry,
     Not,
+    Operation,
     Point,
     Query,
     QueryEntry,
     Reference,
+    Related,
+    Relation,
     Select,
     SetOperation,
     TableEntry,
@@ -38,6 +46,9 @@ from tap.translate.bound import (
     output_name,
 )
 from tap.translate.constants import value_of
+from tap.translate.matches import Matches
+from tap.translate.shapes import shape_of
+from tap.translate.types import kind_of
 from vo_service.catalog.model import HPX_COLUMN, Column
 
 _OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
@@ -51,6 +62,7 @@ _OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
 _MIRRORED: Final = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
 _HPX: Final = Column(HPX_COLUMN, "long")
+_DOUBLE: Final = ADQL_TYPES["DOUBLE PRECISION"]
 
 _Positions: TypeAlias = dict[tuple[Reference, Reference], Reference]
 """Right ascension and declination of positions that are indexed, to the index beside them."""
@@ -65,6 +77,7 @@ class _Pass:
     def __init__(self) -> None:
         self._positions: _Positions = {}
         self._named: dict[str, Query] = {}
+        self._matches = Matches()
 
     # Queries
 
@@ -78,15 +91,12 @@ class _Pass:
         if isinstance(body, SetOperation):
             steps = tuple((word, keeps_all, self.query(step)) for word, keeps_all, step in body.steps)
             return SetOperation(self.query(body.first), steps)
-        return Select(
-            body.outputs,
-            tuple(self._entry(entry) for entry in body.entries),
-            body.where and self._condition(body.where),
-            body.group_by,
-            body.having and self._condition(body.having),
-            body.distinct,
-            body.grouped,
-        )
+        entries = tuple(self._entry(entry) for entry in body.entries)
+        with self._matches.of_select() as made:
+            where = body.where and self._condition(body.where)
+        with self._matches.of_nothing():
+            having = body.having and self._condition(body.having)
+        return replace(body, entries=(*entries, *made), where=where, having=having)
 
     # Where the indices are
 
@@ -104,9 +114,14 @@ class _Pass:
                 return entry
             case Join():
                 left, right = self._entry(entry.left), self._entry(entry.right)
-                return Join(entry.kind, left, right, entry.condition and self._condition(entry.condition))
+                with self._matches.of_join(left, right) as sides:
+                    condition = entry.condition and self._condition(entry.condition)
+                return Join(entry.kind, sides.left, sides.right, condition)
+            case _:
+                return entry
 
     def _enter_table(self, entry: TableEntry) -> None:
+        self._matches.enter(entry)
         position = entry.table.position
         if position is not None:
             ra, dec = (Reference(entry.alias, name, _HPX) for name in (position.ra, position.dec))
@@ -137,10 +152,14 @@ class _Pass:
         match condition:
             case Comparison():
                 return self._comparison(condition)
+            case Junction(operator="AND"):
+                return Junction("AND", tuple(self._condition(term) for term in condition.terms))
             case Junction():
-                return Junction(condition.operator, tuple(self._condition(term) for term in condition.terms))
+                with self._matches.of_nothing():
+                    return Junction("OR", tuple(self._condition(term) for term in condition.terms))
             case Not():
-                return Not(self._condition(condition.condition))
+                with self._matches.of_nothing():
+                    return Not(self._condition(condition.condition))
             case InQuery():
                 return InQuery(condition.value, self.query(condition.query))
             case Exists():
@@ -150,43 +169,83 @@ class _Pass:
 
     def _comparison(self, comparison: Comparison) -> Condition:
         word, left, right = comparison.operator, comparison.left, comparison.right
-        if isinstance(right, Contains | Distance):
+        if isinstance(right, Relation | Distance):
             word, left, right = _MIRRORED[word], right, left
-        if isinstance(left, Contains):
-            return self._contains(left, word, right) or comparison
+        if isinstance(left, Relation):
+            return self._truth(left, word, right) or comparison
         if isinstance(left, Distance):
             return self._distance(left, word, right) or comparison
         return comparison
 
-    def _contains(self, contains: Contains, word: str, other: Expression) -> Condition | None:
-        """CONTAINS is 1 or 0: what the comparison says of either tells which of the two is meant."""
+    def _truth(self, relation: Relation, word: str, other: Expression) -> Condition | None:
+        """A relation is 1 or 0: what the comparison says of either tells which of the two is meant."""
         number = value_of(other)
         if number is None:
             return None
-        cone = self._cone(contains.point, contains.circle.centre, contains.circle.radius)
         match _OPERATORS[word](1, number), _OPERATORS[word](0, number):
             case True, False:
-                return cone
+                return self._relation(relation)
             case False, True:
-                return Not(cone)
+                with self._matches.of_nothing():
+                    return Not(self._relation(relation))
             case _:
                 return None
+
+    def _relation(self, relation: Relation) -> Condition:
+        """Circles that contain points, or meet, or contain each other, are cones around a centre."""
+        first, second = relation.first, relation.second
+        if isinstance(first, Point) and isinstance(second, Circle):
+            return self._cone(first, second.centre, second.radius)
+        if isinstance(first, Circle) and isinstance(second, Circle):
+            if relation.name == "INTERSECTS":
+                return self._cone(first.centre, second.centre, _sum(first.radius, second.radius))
+            left_over = _difference(second.radius, first.radius)
+            if left_over is not None:
+                return self._cone(first.centre, second.centre, left_over)
+        if relation.name == "INTERSECTS" and isinstance(second, Circle):
+            relation = replace(relation, first=second, second=first)
+        return self._related(relation)
+
+    def _related(self, relation: Relation) -> Related:
+        """The index is that of a point, or of the centre of a circle whose radius is constant."""
+        first, second = relation.first, relation.second
+        position = first.centre if isinstance(first, Circle) and value_of(first.radius) is not None else first
+        hpx = self._index(position) if isinstance(position, Point) else None
+        if hpx is None:
+            return Related(relation)
+        if isinstance(second, Moc):
+            return Related(relation, hpx)
+        if kind_of(second) == "polygon" and shape_of(second) is not None:
+            return Related(relation, hpx)
+        if kind_of(second) == "polygon" and isinstance(first, Point):
+            return Related(relation, hpx, self._matches.around_polygon(hpx, second))
+        return Related(relation, hpx if kind_of(second) == "moc" else None)
 
     def _distance(self, distance: Distance, word: str, radius: Expression) -> Condition | None:
         is_open = word in ("<", ">=")
         angle = value_of(radius)
         if word in ("=", "<>") or (angle is not None and (angle < 0 or (angle == 0 and is_open))):
             return None
-        cone = self._cone(distance.first, distance.second, radius, is_open=is_open)
-        return cone if word in ("<", "<=") else Not(cone)
+        if word in ("<", "<="):
+            return self._cone(distance.first, distance.second, radius, is_open=is_open)
+        with self._matches.of_nothing():
+            return Not(self._cone(distance.first, distance.second, radius, is_open=is_open))
 
     def _cone(self, first: Point, second: Point, radius: Expression, *, is_open: bool = False) -> WithinCone:
-        """The position with an index, if one has, within the cone around the other."""
+        """The position with an index, if one has, within the cone around the other.
+
+        Of two that have one, it is that of the larger table.
+        """
         angle = value_of(radius)
-        for position, centre in ((first, second), (second, first)):
-            hpx = self._index(position)
-            if hpx is not None and angle is not None and angle < 180 and _is_constant(centre):
+        sides = [(position, centre, hpx) for position, centre in ((first, second), (second, first))
+                 if (hpx := self._index(position)) is not None]  # fmt: skip
+        for position, centre, hpx in sides:
+            if angle is not None and angle < 180 and _is_constant(centre):
                 return WithinCone(position, centre, radius, is_open, hpx)
+        for position, centre, hpx in sorted(sides, key=lambda side: self._matches.rank(side[2]), reverse=True):
+            ranges = self._matches.around_cone(hpx, centre, self._index(centre), radius)
+            if ranges is not None:
+                return WithinCone(position, centre, radius, is_open, hpx, ranges)
         return WithinCone(first, second, radius, is_open, None)
 
     def _index(self, position: Point) -> Reference | None:
@@ -198,3 +257,16 @@ class _Pass:
 
 def _is_constant(point: Point) -> bool:
     return value_of(point.ra) is not None and value_of(point.dec) is not None
+
+
+def _sum(first: Expression, second: Expression) -> Expression:
+    a, b = value_of(first), value_of(second)
+    if a is not None and b is not None:
+        return Constant(float(a + b), _DOUBLE)
+    return Operation(first, (("+", second),), _DOUBLE)
+
+
+def _difference(first: Expression, second: Expression) -> Expression | None:
+    """The difference of two constants, if it is the radius of a cone."""
+    a, b = value_of(first), value_of(second)
+    return Constant(float(a - b), _DOUBLE) if a is not None and b is not None and a < 180 and b <= a else None

@@ -9,7 +9,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tap.adql.tree import Identifier
-from tap.translate.bound import Call, Circle, Contains, Distance, Expression, FirstNotNull, Output, Point
+from tap.translate.bound import (
+    Box,
+    Call,
+    Circle,
+    Distance,
+    Expression,
+    FirstNotNull,
+    Moc,
+    Output,
+    Point,
+    Polygon,
+    Relation,
+)
 from vo_service.catalog.model import Column
 
 
@@ -26,7 +38,9 @@ def _made_up(expression: Expression, place: int) -> str:
             return expression.function.name.lower()
         case FirstNotNull():
             return "coalesce"
-        case Point() | Circle() | Contains() | Distance():
+        case Relation():
+            return expression.name.lower()
+        case Point() | Circle() | Box() | Polygon() | Moc() | Distance():
             return type(expression).__name__.lower()
         case _:
             return f"col{place + 1}"

@@ -6,6 +6,7 @@ from tap.adql.errors import AdqlError
 from tap.adql.tree import Query
 from tap.translate.emit import emit
 from tap.translate.geometry import use_index
+from tap.translate.healpix import shift_index
 from tap.translate.limits import limit_rows
 from tap.translate.outputs import unique_names
 from tap.translate.refusal import RefusedError
@@ -41,5 +42,5 @@ def translate(query: Query, catalog: Catalog, *, limit: int | None = None) -> St
         expect_moderate_size(resolved)
     except RefusedError as refused:
         raise AdqlError(refused.problem, query.text, refused.at, hint=refused.hint) from None
-    limited = limit_rows(use_index(resolved), limit)
+    limited = limit_rows(shift_index(use_index(resolved)), limit)
     return Statement(emit(limited), unique_names(limited.columns))

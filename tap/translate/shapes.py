@@ -1,21 +1,49 @@
-"""Points and circles of a query: their coordinates are degrees in ICRS, within the limits of DALI 1.1 (section 3.3)."""
+"""Geometries of a query: put together, checked, and brought to the few forms that later passes know.
+
+Coordinates are degrees in ICRS, within the limits of DALI 1.1 (section 3.3). Points and circles become their numbers,
+also where they come from columns; what is constant is computed here.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, Literal
 
 from tap.adql.tree import String
-from tap.functions.declaration import ADQL_TYPES
-from tap.translate.bound import Circle, Contains, Distance, Expression, Point
+from tap.functions.declaration import ADQL_TYPES, Function, Parameter
+from tap.translate.bound import (
+    Box,
+    Call,
+    Circle,
+    Constant,
+    Distance,
+    Element,
+    Expression,
+    Point,
+    Polygon,
+    Relation,
+)
 from tap.translate.constants import value_of
-from tap.translate.refusal import RefusedError, not_supported
-from tap.translate.types import as_number, kind_of
+from tap.translate.refusal import RefusedError
+from tap.translate.types import GEOMETRIES, as_number, kind_of
 from vo_service.catalog.model import Column
+from vo_service.sky import shapes as sky
+from vo_service.sky.stcs import parse_region
 
-_TRUTH: Final = Column("", "int", description="1 if the circle contains the point, else 0")
-_DISTANCE: Final = Column("", "double", unit="deg", ucd="pos.angDistance", description="Angular distance")
+_DOUBLE: Final = ADQL_TYPES["DOUBLE PRECISION"]
+_DEGREES: Final = replace(_DOUBLE, unit="deg")
+_DISTANCE: Final = replace(_DEGREES, ucd="pos.angDistance", description="Angular distance")
+_AREA: Final = replace(_DOUBLE, unit="deg**2", ucd="phys.angArea", description="Area on the sky")
+_TRUTH: Final = {
+    "CONTAINS": Column("", "int", description="1 if the second region contains the first, else 0"),
+    "INTERSECTS": Column("", "int", description="1 if the regions have a position in common, else 0"),
+}
 _ICRS: Final = frozenset({"", "ICRS", "UNKNOWNFRAME"})
 """The frames of the deprecated first argument that need no conversion; UNKNOWNFRAME is STC-S for none in particular."""
+
+
+# Putting together -----------------------------------------------------------------------------------------------------
 
 
 def point(ra: Expression, dec: Expression, ra_at: int, dec_at: int) -> Point:
@@ -33,28 +61,51 @@ def circle(centre: Expression, radius: Expression, centre_at: int, radius_at: in
     return Circle(as_point(centre, "CIRCLE", centre_at), radius, ADQL_TYPES["CIRCLE"])
 
 
-def contains(first: Expression, second: Expression, first_at: int, second_at: int) -> Contains:
-    """CONTAINS, so far of a point in a circle."""
-    inner = as_point(first, "CONTAINS", first_at)
-    if not isinstance(second, Circle):
-        if isinstance(second, Point) or kind_of(second) not in ("circle", "array"):
-            raise RefusedError("CONTAINS looks for its first argument in its second, which must be a region", second_at)
-        raise not_supported("CONTAINS with a column of regions", second_at)
-    return Contains(inner, second, _TRUTH)
+def box(centre: Expression, width: Expression, height: Expression, places: tuple[int, int, int], at: int) -> Expression:
+    """BOX, which is a polygon: refused if a side is a constant outside its limits."""
+    centre = as_point(centre, "BOX", places[0])
+    sides = [as_number(side, "BOX", place) for side, place in zip((width, height), places[1:], strict=True)]
+    numbers = [value_of(part) for part in (centre.ra, centre.dec, *sides)]
+    if None in numbers:
+        return Box(centre, sides[0], sides[1], ADQL_TYPES["POLYGON"])
+    try:
+        return _polygon(sky.box(*numbers))  # type: ignore[arg-type]
+    except sky.ShapeError as error:
+        raise RefusedError(f"This is no BOX: {error}", at) from None
 
 
-def distance(first: Expression, second: Expression, first_at: int, second_at: int) -> Distance:
-    """DISTANCE of two points."""
-    return Distance(as_point(first, "DISTANCE", first_at), as_point(second, "DISTANCE", second_at), _DISTANCE)
+def polygon(vertices: Sequence[Expression], places: Sequence[int], at: int) -> Polygon:
+    """POLYGON: refused if its vertices are constant and do not fit into a hemisphere."""
+    points = [as_point(vertex, "POLYGON", place) for vertex, place in zip(vertices, places, strict=True)]
+    result = Polygon(tuple(points), ADQL_TYPES["POLYGON"])
+    try:
+        shape_of(result)
+    except sky.ShapeError as error:
+        raise RefusedError(f"This is no POLYGON: {error}", at) from None
+    return result
 
 
-def as_point(expression: Expression, where: str, at: int) -> Point:
-    """Refuses what is no point."""
-    if isinstance(expression, Point):
-        return expression
-    if kind_of(expression) in ("point", "circle", "array"):
-        raise not_supported(f"{where} with anything but POINT(...) here", at)
-    raise RefusedError(f"{where} takes a point here", at, "For example POINT(ra, dec)")
+def region(text: String) -> Expression:
+    """REGION: a point, circle or polygon."""
+    try:
+        shape = parse_region(text.value)
+    except sky.ShapeError as error:
+        raise RefusedError(f"REGION: {error}", text.at, "For example REGION('Circle ICRS 10 20 0.5')") from None
+    if isinstance(shape, sky.Polygon):
+        return _polygon(shape)
+    centre = Point(_constant(shape.ra), _constant(shape.dec), ADQL_TYPES["POINT"])
+    if text.value.split()[0].upper() == "POSITION":
+        return centre
+    return Circle(centre, _constant(shape.radius), ADQL_TYPES["CIRCLE"])
+
+
+def _polygon(shape: sky.Polygon) -> Polygon:
+    points = (Point(_constant(ra), _constant(dec), ADQL_TYPES["POINT"]) for ra, dec in shape.vertices)
+    return Polygon(tuple(points), ADQL_TYPES["POLYGON"])
+
+
+def _constant(number: float) -> Constant:
+    return Constant(float(number), _DOUBLE)
 
 
 def check_frame(coordsys: String | None) -> None:
@@ -72,3 +123,122 @@ def _expect_within(expression: Expression, low: float, high: float, what: str, a
     value = value_of(expression)
     if value is not None and not low <= value <= high:
         raise RefusedError(f"{what} must lie between {low} and {high} degrees; this is {value:g}", at)
+
+
+# Taking apart ---------------------------------------------------------------------------------------------------------
+
+
+def as_point(expression: Expression, where: str, at: int) -> Point:
+    """The point as its two coordinates. Refuses what is no point."""
+    if isinstance(expression, Point):
+        return expression
+    if kind_of(expression) != "point":
+        raise RefusedError(f"{where} takes a point here", at, "For example POINT(ra, dec)")
+    return Point(Element(expression, 1, _DEGREES), Element(expression, 2, _DEGREES), expression.column)
+
+
+def as_geometry(expression: Expression, where: str, at: int) -> Expression:
+    """The geometry, points and circles as their numbers. Refuses what is none."""
+    kind = kind_of(expression)
+    if kind == "point":
+        return as_point(expression, where, at)
+    if kind == "circle" and not isinstance(expression, Circle):
+        centre = Point(Element(expression, 1, _DEGREES), Element(expression, 2, _DEGREES), ADQL_TYPES["POINT"])
+        return Circle(centre, Element(expression, 3, _DEGREES), expression.column)
+    if kind not in GEOMETRIES:
+        raise RefusedError(
+            f"{where} takes geometries, but this is none", at, "For example POINT(ra, dec) or CIRCLE(ra, dec, radius)"
+        )
+    return expression
+
+
+def shape_of(expression: Expression) -> sky.Shape | None:
+    """The shape, if it is a constant one. Raises ShapeError if its numbers make no shape."""
+    match expression:
+        case Point():
+            numbers = [value_of(expression.ra), value_of(expression.dec)]
+        case Circle():
+            numbers = [value_of(e) for e in (expression.centre.ra, expression.centre.dec, expression.radius)]
+        case Polygon():
+            numbers = [value_of(e) for vertex in expression.vertices for e in (vertex.ra, vertex.dec)]
+        case _:
+            return None
+    known = [number for number in numbers if number is not None]
+    if len(known) < len(numbers):
+        return None
+    return sky.polygon(known) if isinstance(expression, Polygon) else sky.Circle(*known)
+
+
+# Computing with them --------------------------------------------------------------------------------------------------
+
+
+def relation(
+    name: Literal["CONTAINS", "INTERSECTS"], first: Expression, second: Expression, first_at: int, second_at: int
+) -> Relation:
+    """CONTAINS or INTERSECTS."""
+    a, b = as_geometry(first, name, first_at), as_geometry(second, name, second_at)
+    kinds = kind_of(a), kind_of(b)
+    if name == "CONTAINS" and kinds[1] == "point" and kinds[0] != "point":
+        raise RefusedError("CONTAINS looks for its first argument in its second, which must be a region", second_at)
+    if name == "INTERSECTS" and kinds[0] != "point" and kinds[1] == "point":
+        a, b = b, a
+    if name == "INTERSECTS" and kind_of(a) == "point":
+        # A point meets what contains it (ADQL 2.1, section 4.2.15).
+        name = "CONTAINS"
+    if {kind_of(a), kind_of(b)} - {"point"} >= {"moc"} and kind_of(a) != kind_of(b) and "point" not in kinds:
+        raise RefusedError(
+            f"A MOC and a {kinds[0] if kinds[1] == 'moc' else kinds[1]} cannot be compared directly",
+            first_at if kinds[1] == "moc" else second_at,
+            "MOC(order, region) makes a MOC of a constant region",
+        )
+    return Relation(name, a, b, _TRUTH[name])
+
+
+def distance(first: Expression, second: Expression, first_at: int, second_at: int) -> Distance:
+    """DISTANCE of two points."""
+    return Distance(as_point(first, "DISTANCE", first_at), as_point(second, "DISTANCE", second_at), _DISTANCE)
+
+
+def coordinate(name: str, geometry: Expression, at: int) -> Expression:
+    """COORD1 or COORD2 of a point: the same quantity as the column that it was made of."""
+    where = as_point(geometry, name, at)
+    return where.ra if name == "COORD1" else where.dec
+
+
+def coordinate_system(geometry: Expression, at: int) -> Constant:
+    """COORDSYS: all is ICRS here."""
+    as_geometry(geometry, "COORDSYS", at)
+    return Constant("ICRS", ADQL_TYPES["VARCHAR"])
+
+
+def area(geometry: Expression, at: int) -> Call:
+    """AREA in square degrees."""
+    return Call(_AREA_OF, (as_geometry(geometry, "AREA", at),), _AREA)
+
+
+def centroid(geometry: Expression, at: int) -> Expression:
+    """CENTROID: the centre of a circle, the centre of gravity of a polygon."""
+    geometry = as_geometry(geometry, "CENTROID", at)
+    if isinstance(geometry, Point):
+        return geometry
+    if isinstance(geometry, Circle):
+        return geometry.centre
+    if kind_of(geometry) == "moc":
+        raise RefusedError("The centroid of a MOC is not computed here", at)
+    return Call(_CENTROID_OF, (geometry,), ADQL_TYPES["POINT"])
+
+
+def _area_sql(arguments: Sequence[Column]) -> str:
+    return {
+        "point": "CASE WHEN {0} IS NOT NULL THEN 0::float8 END",
+        "circle": "(4 * pi() * power(sin(radians(({0})[3]) / 2) * 180 / pi(), 2))",
+        "polygon": "adql.polygon_area({0})",
+        "moc": "adql.moc_area(adql.moc({0}))",
+    }[arguments[0].xtype or ""]
+
+
+_GEOMETRY: Final = (Parameter("geometry", "ANY"),)
+_AREA_OF: Final = Function("AREA", _GEOMETRY, "DOUBLE PRECISION", "", _area_sql, lambda _: _AREA)
+_CENTROID_OF: Final = Function(
+    "CENTROID", _GEOMETRY, "POINT", "", "adql.polygon_centroid({0})", lambda _: ADQL_TYPES["POINT"]
+)

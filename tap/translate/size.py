@@ -16,8 +16,10 @@ from tap.translate.bound import (
     NamedQueryEntry,
     Node,
     Point,
+    PolygonRangesEntry,
     Query,
     QueryEntry,
+    RangesEntry,
     Reference,
     Select,
     TableEntry,
@@ -62,7 +64,7 @@ class _Sizes:
 
     def _enter(self, entry: Entry) -> None:
         match entry:
-            case TableEntry():
+            case TableEntry() | RangesEntry() | PolygonRangesEntry():
                 pass
             case QueryEntry():
                 self._enter_columns(entry.alias, self.outputs(entry.query))

@@ -11,13 +11,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
-from tap.functions.declaration import ADQL_TYPES, Function, derived_ucd
-from tap.translate.bound import Call, Constant, Conversion, Expression, Negation, Operation
+from tap.functions.declaration import ADQL_TYPES, derived_ucd
+from tap.translate.bound import Constant, Conversion, Expression, Negation, Operation
 from tap.translate.constants import value_of
 from tap.translate.refusal import RefusedError
 from vo_service.catalog.model import Column
 
-Kind: TypeAlias = Literal["number", "string", "timestamp", "boolean", "point", "circle", "array", "null"]
+Kind: TypeAlias = Literal[
+    "number", "string", "timestamp", "boolean", "point", "circle", "polygon", "moc", "array", "null"
+]
+
+GEOMETRIES: Final[frozenset[Kind]] = frozenset({"point", "circle", "polygon", "moc"})
 
 _NULL: Final = Column("", "char", arraysize="*")
 _BOOLEAN: Final = Column("", "boolean")
@@ -44,9 +48,9 @@ def kind_of(expression: Expression) -> Kind:
 
 def _kind_of_column(column: Column) -> Kind:
     if column.is_string:
-        return "timestamp" if column.xtype == "timestamp" else "string"
+        return column.xtype if column.xtype in ("timestamp", "moc") else "string"  # type: ignore[return-value]
     if column.arraysize is not None:
-        return column.xtype if column.xtype in ("point", "circle") else "array"  # type: ignore[return-value]
+        return column.xtype if column.xtype in GEOMETRIES else "array"  # type: ignore[return-value]
     return "boolean" if column.datatype == "boolean" else "number"
 
 
@@ -99,7 +103,7 @@ def concatenation(operands: Sequence[Expression], places: Sequence[int]) -> Oper
     for operand, at in zip(operands, places, strict=True):
         if kind_of(operand) not in ("string", "null"):
             raise RefusedError(
-                f"|| joins strings, but this is {_a(operand)}", at, "CAST(... AS VARCHAR) makes a string of it"
+                f"|| joins strings, but this is {described(operand)}", at, "CAST(... AS VARCHAR) makes a string of it"
             )
     unicode = any(operand.column.datatype == "unicodeChar" for operand in operands)
     return Operation(operands[0], tuple(("||", o) for o in operands[1:]), _UNICODE if unicode else _STRING)
@@ -111,8 +115,12 @@ def as_number(expression: Expression, where: str, at: int) -> Expression:
     if kind == "null":
         return Conversion(expression, _DOUBLE)
     if kind != "number":
-        raise RefusedError(f"{where} takes numbers, but this is {_a(expression)}", at, _cast_hint(expression))
+        raise RefusedError(f"{where} takes numbers, but this is {described(expression)}", at, _cast_hint(expression))
     return expression
+
+
+def is_integer(column: Column) -> bool:
+    return _plain(column).datatype in _INTEGERS
 
 
 def _plain(column: Column) -> Column:
@@ -135,58 +143,13 @@ def _common_unit(operands: Sequence[Expression]) -> str | None:
     return units.pop() if len(units) == 1 else None
 
 
-# Functions ------------------------------------------------------------------------------------------------------------
-
-
-def call(
-    function: Function, arguments: Sequence[Expression], places: Sequence[int], at: int, *, distinct: bool = False
-) -> Call:
-    """A call, its arguments checked against the declaration."""
-    _expect_count(function, len(arguments), at)
-    fitting = tuple(
-        _argument(function.name, parameter.type, argument, place)
-        for parameter, argument, place in zip(function.parameters, arguments, places, strict=False)
-    )
-    return Call(function, fitting, function.result([argument.column for argument in fitting]), distinct, at)
-
-
-def _expect_count(function: Function, count: int, at: int) -> None:
-    fewest, most = function.fewest, len(function.parameters)
-    if not fewest <= count <= most:
-        wanted = str(most) if fewest == most else f"{fewest} to {most}"
-        plural = "" if wanted == "1" else "s"
-        raise RefusedError(
-            f"{function.name} takes {wanted} argument{plural}, not {count}", at, f"It is {function.signature}"
-        )
-
-
-def _argument(name: str, wanted: str, argument: Expression, at: int) -> Expression:
-    """The argument, if it is of the type that the parameter wants."""
-    kind = kind_of(argument)
-    if wanted == "ANY":
-        return argument if kind != "null" else Conversion(argument, _STRING)
-    if wanted == "ORDERED":
-        (argument,) = comparable((argument,), at, f"put in order by {name}")
-        if kind == "boolean":
-            raise RefusedError(f"{name} takes numbers, strings or timestamps, but this is {_a(argument)}", at)
-        return argument if kind != "null" else Conversion(argument, _STRING)
-    if wanted == "VARCHAR":
-        if kind not in ("string", "null"):
-            raise RefusedError(f"{name} takes a string, but this is {_a(argument)}", at)
-        return argument
-    argument = as_number(argument, name, at)
-    if wanted == "INTEGER" and _plain(argument.column).datatype not in _INTEGERS:
-        raise RefusedError(f"{name} takes an integer here, but this is {_a(argument)}", at)
-    return argument
-
-
 # What can be compared -------------------------------------------------------------------------------------------------
 
 
 def comparable(operands: Sequence[Expression], at: int, verb: str = "compared") -> tuple[Expression, ...]:
     """The operands, brought to one kind: literals adapt to timestamps and booleans. RefusedError if they do not fit."""
     kinds = {kind_of(operand) for operand in operands} - {"null"}
-    unfit = kinds & {"point", "circle", "array"}
+    unfit = kinds & {*GEOMETRIES, "array"}
     if unfit:
         raise RefusedError(f"{'Geometries' if 'array' not in unfit else 'Arrays'} cannot be {verb}", at)
     if "timestamp" in kinds:
@@ -244,7 +207,7 @@ def _cast_hint(*operands: Expression) -> str | None:
     return "CAST(... AS ...) converts values" if any(kind_of(o) in ("string", "timestamp") for o in operands) else None
 
 
-def _a(expression: Expression) -> str:
+def described(expression: Expression) -> str:
     """What an expression is, for messages."""
     kind = kind_of(expression)
     name = expression.column.name
@@ -288,7 +251,7 @@ def cast(operand: Expression, adql_type: str, length: int | None, at: int) -> Ex
     target = _cast_target(operand, adql_type, length, at)
     wanted = _kind_of_column(target)
     if kind_of(operand) != "null" and kind_of(operand) not in _CASTS[wanted]:
-        raise RefusedError(f"CAST cannot make a {wanted} of {_a(operand)}", at)
+        raise RefusedError(f"CAST cannot make a {wanted} of {described(operand)}", at)
     return Conversion(operand, target)
 
 

@@ -19,12 +19,12 @@ from vo_service.database.access import Access, derive_access
 from vo_service.database.init import initialise, schema_sql
 from vo_service.errors import ConfigurationError, UnavailableError
 
-# TAP 1.1, tables 2 to 6, and the order of rows in tables 7 to 9.
+# TAP 1.1, tables 2 to 6, and the order of rows in tables 7 to 9; behind those our own.
 TAP_SCHEMA = {
     "schemas": "schema_name utype description schema_index",
-    "tables": "schema_name table_name table_type utype description table_index",
+    "tables": "schema_name table_name table_type utype description table_index nrows",
     "columns": "table_name column_name datatype arraysize xtype size description utype unit ucd indexed principal std"
-    " column_index",
+    " column_index min_value max_value null_count",
     "keys": "key_id from_table target_table description utype",
     "key_columns": "key_id from_column target_column",
 }

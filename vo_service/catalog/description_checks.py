@@ -9,7 +9,9 @@ from vo_service.catalog.description_yaml import Place
 from vo_service.catalog.model import HPX_COLUMN
 from vo_service.catalog.vocabulary.unit import unit_warning
 
-RESERVED_SCHEMAS = frozenset({"public", "information_schema", "tap_schema", "vo_service", "tap_upload"})
+RESERVED_SCHEMAS = frozenset(
+    {"public", "information_schema", "tap_schema", "vo_service", "tap_upload", "vo_upload", "adql"}
+)
 
 _SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 """Columns that every PostgreSQL table has (manual, section 5.6); spelt so and not otherwise."""
@@ -34,7 +36,7 @@ def find_problems(description: DescriptionPart) -> Iterator[Problem]:
     yield from _repeated([table.name for table in description.tables], ("tables",))
     for index, table in enumerate(description.tables):
         place = ("tables", index)
-        for inner, message in _table_problems(table):
+        for inner, message in (*_table_problems(table), *_key_problems(table, description)):
             yield (*place, *inner), message
 
 
@@ -71,6 +73,31 @@ def _position_problems(table: TablePart, columns: dict[str, ColumnPart]) -> Iter
             yield ("position", key), f"column {name!r} must be in deg; say source: unit: if the file has another unit"
         elif position.source is not None and (column.source or column.derive):
             yield ("position", key), f"column {name!r} has a source of its own beside position: source"
+
+
+def _key_problems(table: TablePart, description: DescriptionPart) -> Iterator[Problem]:
+    """What is wrong with foreign keys. Of tables in other schemas the loader knows more."""
+    known = {(description.name, other.name): {column.name for column in other.columns} for other in description.tables}
+    seen = set()
+    for index, key in enumerate(table.constraints):
+        place = ("constraints", index)
+        for name in key.columns:
+            if name not in known[description.name, table.name]:
+                yield (*place, "columns"), f"there is no column {name!r}"
+        if tuple(key.columns) in seen:
+            yield (*place, "columns"), "there is a foreign key of these columns already"
+        seen.add(tuple(key.columns))
+        targets = {name.rpartition(".")[0] for name in key.referenced}
+        if len(targets) > 1 or "" in targets:
+            yield (*place, "referencedColumns"), "columns of one table are expected, written table.column"
+            continue
+        schema, _, target = targets.pop().rpartition(".")
+        columns = known.get((schema or description.name, target))
+        if columns is None and not schema:
+            yield (*place, "referencedColumns"), f"there is no table {target!r}"
+        for name in key.referenced:
+            if columns is not None and name.rpartition(".")[2] not in columns:
+                yield (*place, "referencedColumns"), f"{target} has no column {name.rpartition('.')[2]!r}"
 
 
 def _column_problems(column: ColumnPart) -> Iterator[str]:

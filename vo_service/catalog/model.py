@@ -14,7 +14,28 @@ from functools import cached_property
 HPX_COLUMN = "hpx"
 """The column with the HEALPix index (nested, order 29) of each row's position; it is never published."""
 
+TAP_SCHEMA = "tap_schema"
+"""The schema in which the service describes what is published (TAP 1.1, section 4)."""
+
 _REGULAR = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What the rows of a table hold in a column.
+
+    Attributes
+    ----------
+    smallest, largest
+        Of numbers and times, as VOTable's TABLEDATA has them; the infinities do not count. None for columns of other
+        types and arrays, and where there is no value.
+    nulls
+        Number of rows in which the value is missing.
+    """
+
+    smallest: str | None = None
+    largest: str | None = None
+    nulls: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +59,8 @@ class Column:
         UCD1+ word list, data model path, prose.
     principal, indexed, std
         TAP 1.1 section 4.3.
+    statistics
+        Of the published rows; None if they are not known.
     """
 
     name: str
@@ -51,6 +74,7 @@ class Column:
     principal: bool = False
     indexed: bool = False
     std: bool = False
+    statistics: Statistics | None = None
 
     @property
     def is_string(self) -> bool:
@@ -116,6 +140,8 @@ class Table:
         Number of rows at the last load.
     epoch_column
         Name of the column that holds the time of the event, if any.
+    stored_as
+        Schema and name in PostgreSQL where they are others than the published ones, as those of uploaded tables are.
     """
 
     schema: str
@@ -130,11 +156,17 @@ class Table:
     table_type: str = "table"
     table_index: int | None = None
     resource: Resource | None = None
+    stored_as: tuple[str, str] | None = None
 
     @property
     def full_name(self) -> str:
         """`schema.table` as it is written in a query: delimited where ADQL asks for it."""
         return f"{adql_name(self.schema)}.{adql_name(self.name)}"
+
+    @property
+    def counted_rows(self) -> int | None:
+        """Number of rows; None for the tables of TAP_SCHEMA, which change with every table and are not counted."""
+        return None if self.schema == TAP_SCHEMA else self.rows
 
     def column(self, name: str) -> Column:
         """The column of exactly this name; KeyError if there is none."""

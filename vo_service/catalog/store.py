@@ -7,7 +7,7 @@ transaction: what they load and what they publish becomes visible together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, LiteralString
 
 import psycopg
@@ -16,6 +16,9 @@ from pydantic import TypeAdapter
 
 from vo_service.catalog.model import Catalog, Column, ForeignKey, Schema, Table, adql_name
 
+LAST_SCHEMA = 1_000_000
+"""Index of TAP_SCHEMA: it comes after all that is published."""
+
 _TABLE = TypeAdapter(Table)
 
 Connection = psycopg.Connection[Any]
@@ -23,7 +26,6 @@ Connection = psycopg.Connection[Any]
 
 def publish_schema(connection: Connection, schema: Schema) -> None:
     """Make a schema known, or change its description (not its tables); a repetition changes nothing."""
-    values = (schema.name, schema.description, schema.utype, schema.schema_index)
     connection.execute(
         "INSERT INTO vo_service.published_schema AS s (schema_name, description, utype, schema_index)"
         " VALUES (%s, %s, %s, %s)"
@@ -31,16 +33,15 @@ def publish_schema(connection: Connection, schema: Schema) -> None:
         " SET description = EXCLUDED.description, utype = EXCLUDED.utype, schema_index = EXCLUDED.schema_index"
         " WHERE (s.description, s.utype, s.schema_index)"
         " IS DISTINCT FROM (EXCLUDED.description, EXCLUDED.utype, EXCLUDED.schema_index)",
-        values,
+        (schema.name, schema.description, schema.utype, schema.schema_index),
     )
     connection.execute(
-        "INSERT INTO tap_schema.schemas AS s (schema_name, description, utype, schema_index) VALUES (%s, %s, %s, %s)"
-        " ON CONFLICT (schema_name) DO UPDATE"
-        " SET description = EXCLUDED.description, utype = EXCLUDED.utype, schema_index = EXCLUDED.schema_index"
-        " WHERE (s.description, s.utype, s.schema_index)"
-        " IS DISTINCT FROM (EXCLUDED.description, EXCLUDED.utype, EXCLUDED.schema_index)",
-        (adql_name(schema.name), *values[1:]),
+        "INSERT INTO tap_schema.schemas AS s (schema_name, description, utype) VALUES (%s, %s, %s)"
+        " ON CONFLICT (schema_name) DO UPDATE SET description = EXCLUDED.description, utype = EXCLUDED.utype"
+        " WHERE (s.description, s.utype) IS DISTINCT FROM (EXCLUDED.description, EXCLUDED.utype)",
+        (adql_name(schema.name), schema.description, schema.utype),
     )
+    _number_schemas(connection)
 
 
 def publish_table(connection: Connection, table: Table, keys: Sequence[ForeignKey] = ()) -> None:
@@ -60,6 +61,7 @@ def publish_table(connection: Connection, table: Table, keys: Sequence[ForeignKe
         return
     _write_table_row(connection, table)
     _write_column_rows(connection, table)
+    _number_tables(connection, table.schema)
     _delete_keys(connection, "from_table = %(t)s", table)
     for key in keys:
         _insert_key(connection, key)
@@ -79,6 +81,19 @@ def withdraw_table(connection: Connection, table: Table) -> None:
     if left is None:
         connection.execute("DELETE FROM tap_schema.schemas WHERE schema_name = %s", (adql_name(table.schema),))
         connection.execute("DELETE FROM vo_service.published_schema WHERE schema_name = %s", (table.schema,))
+    _number_tables(connection, table.schema)
+    _number_schemas(connection)
+
+
+def renew_rows(connection: Connection) -> None:
+    """Write the rows of TAP_SCHEMA again that an earlier version wrote without what it did not know of yet."""
+    counted = dict(connection.execute("SELECT table_name, nrows FROM tap_schema.tables").fetchall())
+    for table in _read_tables(connection):
+        if counted[table.full_name] != table.counted_rows:
+            _write_table_row(connection, table)
+            _write_column_rows(connection, table)
+            _number_tables(connection, table.schema)
+    _number_schemas(connection)
 
 
 def read_catalog(connection: Connection) -> Catalog:
@@ -86,20 +101,14 @@ def read_catalog(connection: Connection) -> Catalog:
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         version = connection.execute("SELECT version FROM vo_service.catalog_version").fetchone()
-        schemas = connection.execute(
-            "SELECT schema_name, description, utype, schema_index FROM vo_service.published_schema"
-            " ORDER BY schema_index NULLS LAST, schema_name"
-        ).fetchall()
-        documents = connection.execute(
-            "SELECT definition::text FROM vo_service.published_table ORDER BY schema_name, table_name"
-        ).fetchall()
+        schemas = _read_schemas(connection)
+        tables = _read_tables(connection)
         keys = _read_keys(connection)
-    tables = [_TABLE.validate_json(document) for (document,) in documents]
     return Catalog(
         schemas=tuple(
             Schema(
                 name=name,
-                tables=tuple(sorted((t for t in tables if t.schema == name), key=_shown_order)),
+                tables=tuple(table for table in tables if table.schema == name),
                 description=description or "",
                 utype=utype,
                 schema_index=index,
@@ -111,22 +120,70 @@ def read_catalog(connection: Connection) -> Catalog:
     )
 
 
-def _shown_order(table: Table) -> tuple[bool, int, str]:
-    return (table.table_index is None, table.table_index or 0, table.name)
+def _read_schemas(connection: Connection) -> list[tuple[str, str | None, str | None, int | None]]:
+    """Name, description, utype and index of the schemas in the order in which they are shown: those without an index
+    after those with one, but before TAP_SCHEMA."""
+    return connection.execute(
+        "SELECT schema_name, description, utype, schema_index FROM vo_service.published_schema"
+        " ORDER BY coalesce(schema_index, %s), schema_name",
+        (LAST_SCHEMA - 1,),
+    ).fetchall()
+
+
+def _read_tables(connection: Connection) -> list[Table]:
+    """All tables, those of a schema in the order in which they are shown."""
+    documents = connection.execute(
+        "SELECT definition::text FROM vo_service.published_table"
+        " ORDER BY (definition->>'table_index')::integer NULLS LAST, table_name"
+    ).fetchall()
+    return [_TABLE.validate_json(document) for (document,) in documents]
+
+
+def _number_schemas(connection: Connection) -> None:
+    """Give every schema its index in TAP_SCHEMA: those that have none are counted on from those that have one."""
+    numbers = _counted_on([(adql_name(name), index) for name, _, _, index in _read_schemas(connection)])
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE tap_schema.schemas SET schema_index = %(n)s"
+            " WHERE schema_name = %(name)s AND schema_index IS DISTINCT FROM %(n)s",
+            [{"name": name, "n": number} for name, number in numbers],
+        )
+
+
+def _number_tables(connection: Connection, schema: str) -> None:
+    """The same for the tables of a schema."""
+    tables = connection.execute(
+        "SELECT table_name, (definition->>'table_index')::integer FROM vo_service.published_table"
+        " WHERE schema_name = %s ORDER BY 2 NULLS LAST, 1",
+        (schema,),
+    ).fetchall()
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE tap_schema.tables SET table_index = %(n)s"
+            " WHERE table_name = %(name)s AND table_index IS DISTINCT FROM %(n)s",
+            [{"name": f"{adql_name(schema)}.{adql_name(name)}", "n": number} for name, number in _counted_on(tables)],
+        )
+
+
+def _counted_on(entries: Iterable[tuple[str, int | None]]) -> Iterator[tuple[str, int]]:
+    number = 0
+    for name, index in entries:
+        number = number + 1 if index is None else index
+        yield name, number
 
 
 def _write_table_row(connection: Connection, table: Table) -> None:
     connection.execute(
-        "INSERT INTO tap_schema.tables (schema_name, table_name, table_type, description, utype, table_index)"
+        "INSERT INTO tap_schema.tables (schema_name, table_name, table_type, description, utype, nrows)"
         " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (table_name) DO UPDATE SET table_type = EXCLUDED.table_type,"
-        " description = EXCLUDED.description, utype = EXCLUDED.utype, table_index = EXCLUDED.table_index",
+        " description = EXCLUDED.description, utype = EXCLUDED.utype, nrows = EXCLUDED.nrows",
         (
             adql_name(table.schema),
             table.full_name,
             table.table_type,
             table.description,
             table.utype,
-            table.table_index,
+            table.counted_rows,
         ),
     )
 
@@ -136,14 +193,15 @@ def _write_column_rows(connection: Connection, table: Table) -> None:
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO tap_schema.columns (table_name, column_name, datatype, arraysize, xtype, size, description,"
-            " utype, unit, ucd, indexed, principal, std, column_index)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            " utype, unit, ucd, indexed, principal, std, column_index, min_value, max_value, null_count)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [_column_row(table, column, index) for index, column in enumerate(table.columns, start=1)],
         )
 
 
 def _column_row(table: Table, column: Column, index: int) -> tuple[object, ...]:
     size = int(column.arraysize) if column.arraysize and column.arraysize.isdigit() else None
+    statistics = column.statistics
     return (
         table.full_name,
         adql_name(column.name),
@@ -159,6 +217,9 @@ def _column_row(table: Table, column: Column, index: int) -> tuple[object, ...]:
         int(column.principal),
         int(column.std),
         index,
+        statistics and statistics.smallest,
+        statistics and statistics.largest,
+        statistics and statistics.nulls,
     )
 
 

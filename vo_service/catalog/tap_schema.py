@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from vo_service.catalog.model import Column, ForeignKey, Schema, Table
-from vo_service.catalog.store import Connection, publish_schema, publish_table
-
-NAME = "tap_schema"
+from vo_service.catalog.model import TAP_SCHEMA, Column, ForeignKey, Schema, Table
+from vo_service.catalog.store import LAST_SCHEMA, Connection, publish_schema, publish_table, renew_rows
 
 _COLUMNS = {
     "schemas": """
@@ -20,7 +18,8 @@ _COLUMNS = {
         table_type     | char | One of table, view
         utype          | char | Data model path, if the table corresponds to a data model
         description    | char | What the table holds
-        table_index    | int  | Place in the recommended order of tables
+        table_index    | int  | Place in the recommended order of the schema's tables
+        nrows          | long | Number of rows; null where it is not known
     """,
     "columns": """
         table_name     | char | Table that the column belongs to
@@ -36,7 +35,10 @@ _COLUMNS = {
         indexed        | int  | 1 if conditions on the column use an index, else 0
         principal      | int  | 1 if the column is one to look at first, else 0
         std            | int  | 1 if a standard defines the column, else 0
-        column_index   | int  | Place in the recommended order of columns
+        column_index   | int  | Place in the recommended order of the table's columns
+        min_value      | char | Smallest value of a column of numbers or times, infinities aside
+        max_value      | char | Largest value of a column of numbers or times, infinities aside
+        null_count     | long | Number of rows in which the value is missing; null where it is not known
     """,
     "keys": """
         key_id         | char | Identifier of the foreign key
@@ -62,6 +64,9 @@ _DESCRIPTIONS = {
 
 _PRINCIPAL = frozenset({"schema_name", "table_name", "column_name", "description", "datatype", "unit", "ucd", "key_id"})
 
+_OURS = frozenset({"nrows", "min_value", "max_value", "null_count"})
+"""Columns that no standard knows; clients show them beside the others."""
+
 _KEYS = (
     ("tables", "schema_name", "schemas", "schema_name"),
     ("columns", "table_name", "tables", "table_name"),
@@ -80,13 +85,13 @@ def _column(line: str) -> Column:
         arraysize="*" if datatype == "char" else None,
         description=description,
         principal=name in _PRINCIPAL,
-        std=True,
+        std=name not in _OURS,
     )
 
 
 TABLES = tuple(
     Table(
-        schema=NAME,
+        schema=TAP_SCHEMA,
         name=name,
         columns=tuple(_column(line) for line in lines.strip().splitlines()),
         description=_DESCRIPTIONS[name],
@@ -97,20 +102,23 @@ TABLES = tuple(
 
 
 def publish_tap_schema(connection: Connection) -> None:
-    """Enter TAP_SCHEMA into the catalogue; a repetition changes nothing."""
+    """Enter TAP_SCHEMA into the catalogue, and into it what an older version left out; a repetition changes nothing."""
     publish_schema(
         connection,
-        Schema(NAME, (), description="The service's description of its tables (TAP 1.1)", schema_index=1_000_000),
+        Schema(
+            TAP_SCHEMA, (), description="The service's description of its tables (TAP 1.1)", schema_index=LAST_SCHEMA
+        ),
     )
     for table in TABLES:
         publish_table(connection, table, [_key(*key) for key in _KEYS if key[0] == table.name])
+    renew_rows(connection)
 
 
 def _key(source: str, column: str, target: str, target_column: str) -> ForeignKey:
     return ForeignKey(
-        key_id=f"{NAME}.{source}.{column}",
-        from_table=f"{NAME}.{source}",
-        target_table=f"{NAME}.{target}",
+        key_id=f"{TAP_SCHEMA}.{source}.{column}",
+        from_table=f"{TAP_SCHEMA}.{source}",
+        target_table=f"{TAP_SCHEMA}.{target}",
         columns=((column, target_column),),
         description=f"{column} of {source} is {target_column} of {target}",
     )

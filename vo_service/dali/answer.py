@@ -6,7 +6,7 @@ import asyncio
 import logging
 import zlib
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -19,7 +19,7 @@ from vo_service.database.execute import stream
 from vo_service.database.pools import Database
 from vo_service.database.statement import Statement
 from vo_service.errors import ServiceError
-from vo_service.formats.base import ResultTable, Writer
+from vo_service.formats.base import ResultTable
 from vo_service.formats.registry import FormatChoice
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ THREAD_ROWS = 2_000
 """Rows from which a batch is encoded in a thread: the event loop stays free for others."""
 
 WHOLE_BYTES = 100_000
-"""Answers up to this size are sent whole, with their length."""
+"""Answers up to this size, before compression, are sent whole, with their length."""
 
 
 class ClientLeftError(ServiceError):
@@ -38,11 +38,11 @@ class ClientLeftError(ServiceError):
 
 
 class Answer(Response):
-    """Streams a statement's rows in a format.
+    """Streams rows in a format.
 
-    The statement is run by `prepare`, up to its first rows: what fails by then can still become an error document.
-    Afterwards the answer must be sent, or closed. A statement that asks for `maxrec` + 1 rows shows whether there are
-    more than `maxrec`.
+    `prepare` and `begin` go as far as the first bytes, for small answers to the end: what fails by then can become
+    an error document. Afterwards the answer must be sent, which also ends the query. A statement that asks for
+    `maxrec` + 1 rows shows whether there are more than `maxrec`.
     """
 
     def __init__(self, request: Request, table: ResultTable, choice: FormatChoice, maxrec: int) -> None:
@@ -50,16 +50,22 @@ class Answer(Response):
         self.background = None
         self.body = b""
         self._writer = choice.writer(table)
+        self._receive = request.receive
         self._maxrec = maxrec
-        self._gzip = "gzip" in request.headers.get("accept-encoding", "").lower()
         self._stack = AsyncExitStack()
-        self._batches: AsyncIterator[pa.RecordBatch] | None = None
+        self._pieces: AsyncIterator[bytes] = _nothing()
+        self._first = b""
+        self._size = 0
+        self._is_whole = False
         headers = {
             "Content-Type": _content_type(choice),
             "Content-Disposition": f'inline; filename="result.{choice.format.extension}"',
+            "Vary": "Accept-Encoding",
         }
-        if self._gzip:
-            headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        self._gzip = None
+        if accepts_gzip(request.headers.get("accept-encoding", "")):
+            headers["Content-Encoding"] = "gzip"
+            self._gzip = zlib.compressobj(1, zlib.DEFLATED, 31)
         self.init_headers(headers)
         del self.headers["content-length"]
 
@@ -75,12 +81,31 @@ class Answer(Response):
         maxrec: int,
         timeout: float,  # noqa: ASYNC109 (the database keeps it)
     ) -> Answer:
-        """Run the statement and wait for its first rows. Raises what `execute.stream` raises."""
+        """Run the statement and wait for its first rows. Raises what `execute.stream` and the format's writer raise."""
         answer = cls(request, table, choice, maxrec)
-        if maxrec > 0 and request.method != "HEAD":
-            begin = answer._stack.enter_async_context(stream(database, statement, timeout=timeout))
-            answer._batches = await unless_disconnected(request.receive, begin)
+        if request.method != "HEAD":
+            await answer.begin(stream(database, statement, timeout=timeout) if maxrec > 0 else nullcontext())
         return answer
+
+    async def begin(self, rows: AbstractAsyncContextManager[AsyncIterator[pa.RecordBatch] | None]) -> None:
+        """Open the stream of rows, and write up to the first bytes that are to leave.
+
+        Without a stream the answer is a table that is cut before its first row. Raises ClientLeftError too.
+        """
+        try:
+            await unless_disconnected(self._receive, self._begin(rows))
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def _begin(self, rows: AbstractAsyncContextManager[AsyncIterator[pa.RecordBatch] | None]) -> None:
+        self._pieces = self._written(await self._stack.enter_async_context(rows))
+        async for piece in self._pieces:
+            self._first += piece
+            if self._size > WHOLE_BYTES:
+                return
+        self._is_whole = True
+        await self._stack.aclose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer; a client that leaves ends the query."""
@@ -96,73 +121,72 @@ class Answer(Response):
             await self._stack.aclose()
 
     async def _send_all(self, send: Send) -> None:
-        """Chunks as they come. A small answer is sent in one piece."""
-        compress = zlib.compressobj(1, zlib.DEFLATED, 31) if self._gzip else None
-        started = False
-        async for chunk, last in _marked(self._chunks()):
-            data = chunk
-            if compress is not None:
-                data = compress.compress(chunk) + compress.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
-            if not started:
-                if last:
-                    self.headers["content-length"] = str(len(data))
-                await self._send_head(send)
-                started = True
-            await send({"type": "http.response.body", "body": data, "more_body": not last})
+        """The first bytes, then pieces as they come. A small answer is sent in one piece, with its length."""
+        if self._is_whole:
+            self.headers["content-length"] = str(len(self._first))
+        await self._send_head(send)
+        await send({"type": "http.response.body", "body": self._first, "more_body": not self._is_whole})
+        if self._is_whole:
+            return
+        async for piece in self._pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_head(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        """The document: pieces of some size, so that small ones leave together."""
-        waiting = self._writer.start()
-        async for piece in self._body():
-            if len(waiting) + len(piece) > WHOLE_BYTES and waiting:
-                yield waiting
-                waiting = b""
-            waiting += piece
-        yield waiting
-
-    async def _body(self) -> AsyncIterator[bytes]:
-        if self._batches is None:
-            yield self._writer.overflow(self._maxrec) if self._maxrec == 0 else self._writer.end()
-            return
-        left = self._maxrec
+    async def _written(self, batches: AsyncIterator[pa.RecordBatch] | None) -> AsyncIterator[bytes]:
+        """The document in pieces. What fails after the first of them has left is told within the document."""
         try:
-            async for batch in self._batches:
+            yield self._packed(self._writer.start())
+            ending = self._writer.end if batches is not None else self._cut
+            left = self._maxrec
+            async for batch in batches or _nothing():
+                yield await self._encoded(batch.slice(0, left))
                 if batch.num_rows > left:
-                    yield await _encode(self._writer, batch.slice(0, left))
-                    yield self._writer.overflow(self._maxrec)
-                    return
+                    ending = self._cut
+                    break
                 left -= batch.num_rows
-                yield await _encode(self._writer, batch)
-        except ServiceError as error:
-            yield self._writer.failure(message_of(error))
-            return
-        yield self._writer.end()
+            last = ending()
+        except Exception as error:
+            if self._size <= WHOLE_BYTES:
+                raise
+            last = self._writer.failure(message_of(error))
+        yield self._packed(last, zlib.Z_FINISH)
+
+    def _cut(self) -> bytes:
+        return self._writer.overflow(self._maxrec)
+
+    async def _encoded(self, batch: pa.RecordBatch) -> bytes:
+        def encode() -> bytes:
+            return self._packed(self._writer.batch(batch), zlib.Z_SYNC_FLUSH)
+
+        return encode() if batch.num_rows < THREAD_ROWS else await asyncio.to_thread(encode)
+
+    def _packed(self, data: bytes, flush: int = zlib.Z_NO_FLUSH) -> bytes:
+        self._size += len(data)
+        return data if self._gzip is None else self._gzip.compress(data) + self._gzip.flush(flush)
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether a client with this header reads gzip (RFC 9110, section 12.5.3)."""
+    for coding in accept_encoding.lower().split(","):
+        name, _, weight = coding.replace(" ", "").partition(";q=")
+        if name in ("gzip", "x-gzip"):
+            return weight.strip("0.") != "" or not weight
+    return False
+
+
+async def _nothing() -> AsyncIterator[Any]:
+    """No items."""
+    return
+    yield
 
 
 def _content_type(choice: FormatChoice) -> str:
     """The type as requested; browsers are told the encoding of plain text, which they would guess."""
     plain = choice.content_type.lower() == "text/plain"
     return "text/plain; charset=utf-8" if plain else choice.content_type
-
-
-async def _encode(writer: Writer, batch: pa.RecordBatch) -> bytes:
-    if batch.num_rows < THREAD_ROWS:
-        return writer.batch(batch)
-    return await asyncio.to_thread(writer.batch, batch)
-
-
-async def _marked(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[bytes, bool]]:
-    """Each chunk, and whether it is the last."""
-    waiting: bytes | None = None
-    async for chunk in chunks:
-        if waiting is not None:
-            yield waiting, False
-        waiting = chunk
-    if waiting is not None:
-        yield waiting, True
 
 
 async def unless_disconnected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

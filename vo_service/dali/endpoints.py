@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from vo_service.config import Settings
 from vo_service.dali.errors import error_response
+from vo_service.dali.forms import discard_files
 from vo_service.errors import MethodNotAllowedError
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -37,8 +38,11 @@ class _Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        response = await self._respond(request)
-        await response(scope, receive, send)
+        try:
+            response = await self._respond(request)
+            await response(scope, receive, send)
+        finally:
+            discard_files(scope)
 
     async def _respond(self, request: Request) -> Response:
         if request.method not in self._methods:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from python_multipart.exceptions import MultipartParseError
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from vo_service.errors import TooLargeError, UsageError
+from vo_service.dali.forms import decode_urlencoded, read_form
+from vo_service.errors import UsageError
 
-BODY_LIMIT = 20_000_000
-"""Bytes of a request's body at most; queries are refused far below by the parser, with a better message."""
+_SEXAGESIMAL = re.compile(r"\d\s*[:h°]\s*\d|\d\s+\d")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 class Parameters:
-    """Parameters by name, letter case of names ignored; values as sent, blank ones included."""
+    """Parameters by name, letter case of names ignored; values as sent, blank ones included.
 
-    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+    `files` are the files that came with them, by the exact names of their parts.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[str, str]], files: Mapping[str, Path] | None = None) -> None:
+        self.files = files or {}
         self._values: dict[str, list[str]] = {}
         for name, value in pairs:
             if "\0" in value:
@@ -46,13 +50,11 @@ class Parameters:
         expected = f"expected a number from {low:g} to {high:g}"
         if not text:
             raise UsageError(f"{name} is missing: {expected}, in decimal degrees")
-        if re.search(r"\d[: ]\d", text):
-            raise UsageError(f"{name}={text}: {expected}, in decimal degrees, not sexagesimal")
-        try:
-            value = float(text)
-        except ValueError:
-            raise UsageError(f"{name}={text[:60]}: {expected}") from None
-        if not (math.isfinite(value) and low <= value <= high):
+        if _SEXAGESIMAL.search(text):
+            raise UsageError(f"{name}={text[:60]}: {expected}, in decimal degrees, not sexagesimal")
+        # What Python takes for a number beyond this (1_0, nan, infinity, other digits) is none here.
+        value = float(text) if _NUMBER.fullmatch(text) else math.nan
+        if not low <= value <= high:
             raise UsageError(f"{name}={text[:60]}: {expected}")
         return value
 
@@ -64,83 +66,22 @@ class Parameters:
         expected = (
             f"expected an integer, {low} or more" if high is None else f"expected an integer from {low} to {high}"
         )
-        if not re.fullmatch(r"\s*[+-]?\d{1,18}\s*", text, re.ASCII):
-            raise UsageError(f"{name}={text[:60]}: {expected}")
-        value = int(text)
-        if value < low or (high is not None and value > high):
-            raise UsageError(f"{name}={value}: {expected}")
+        value = int(text) if re.fullmatch(r"\s*[+-]?\d{1,1000}\s*", text, re.ASCII) else None
+        if value is None or value < low or (high is not None and value > high):
+            raise UsageError(f"{name}={text.strip()[:60]}: {expected}")
         return value
 
 
-async def read_parameters(request: Request) -> Parameters:
+async def read_parameters(request: Request, *, file_limit: int | None = None) -> Parameters:
     """The parameters of a GET, HEAD or POST request; those of the query and of the form together.
 
-    Raises UsageError if they cannot be decoded, TooLargeError if the body is too large.
+    `file_limit` is the number of bytes that files in the form may have in all; without it they are left out. The
+    endpoint removes them when the request has been answered.
+
+    Raises UsageError if they cannot be decoded, TooLargeError if there is too much of them.
     """
-    pairs = _decode(request.scope["query_string"].decode("latin-1"))
-    if request.method == "POST":
-        pairs += await _form(request)
-    return Parameters(pairs)
-
-
-async def _form(request: Request) -> list[tuple[str, str]]:
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        return await _multipart(request)
-    body = await _body(request)
-    if kind == "application/x-www-form-urlencoded":
-        return _decode(body.decode("latin-1"))
-    if body.strip():
-        raise UsageError(
-            f"A body of type {kind or 'unknown'} cannot be read; expected application/x-www-form-urlencoded or"
-            " multipart/form-data"
-        )
-    return []
-
-
-async def _multipart(request: Request) -> list[tuple[str, str]]:
-    parser = MultiPartParser(request.headers, _limited(request), max_part_size=BODY_LIMIT)
-    try:
-        form = await parser.parse()
-    except (MultiPartException, MultipartParseError, KeyError, UnicodeDecodeError) as error:
-        raise UsageError(f"The form cannot be read: {getattr(error, 'message', error)}") from None
-    try:
-        return [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
-    finally:
-        await form.close()
-
-
-async def _body(request: Request) -> bytes:
-    return b"".join([chunk async for chunk in _limited(request)])
-
-
-async def _limited(request: Request):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > BODY_LIMIT:
-            raise TooLargeError(f"The request's body is too large: at most {BODY_LIMIT:,} bytes are accepted")
-        yield chunk
-
-
-def _decode(text: str) -> list[tuple[str, str]]:
-    """Pairs of a urlencoded text, blank values kept; strict UTF-8."""
-    pairs = []
-    for part in text.split("&"):
-        if not part:
-            continue
-        name, _, value = part.partition("=")
-        pairs.append((_unquote(name, "The name of a parameter"), _unquote(value, name)))
-    return pairs
-
-
-def _unquote(text: str, what: str) -> str:
-    raw = re.sub(
-        rb"%([0-9a-fA-F]{2})",
-        lambda match: bytes([int(match[1], 16)]),
-        text.replace("+", " ").encode("latin-1"),
-    )
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{what} is not UTF-8: byte {error.start + 1} is {raw[error.start]:#04x}") from None
+    pairs = decode_urlencoded(request.scope["query_string"])
+    if request.method != "POST":
+        return Parameters(pairs)
+    form = await read_form(request, file_limit)
+    return Parameters(pairs + form.pairs, form.files)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from psycopg import sql
 
+from vo_service.catalog.model import TAP_SCHEMA
 from vo_service.catalog.store import read_catalog, withdraw_table
-from vo_service.catalog.tap_schema import NAME as TAP_SCHEMA
 from vo_service.database.access import Access
 from vo_service.database.failures import connect
 from vo_service.errors import NotFoundError, UsageError

@@ -176,8 +176,11 @@ class _TableLoad:
 
     def result(self) -> Table:
         """The table as it is now."""
-        before = self._published.rows if self._append and self._published else 0
-        return replace(self._table, rows=before + self.tally.read - self.tally.rejected)
+        loaded = self.tally.read - self.tally.rejected
+        if self._append and self._published:
+            columns = self.tally.summary.describe(self._table.columns, self._published.columns)
+            return replace(self._table, rows=self._published.rows + loaded, columns=columns)
+        return replace(self._table, rows=loaded, columns=self.tally.summary.describe(self._table.columns))
 
     def _create(self) -> None:
         table = self._table

@@ -23,6 +23,7 @@ from vo_service.ingest.position import check_position, to_icrs
 from vo_service.ingest.prefetch import prefetch
 from vo_service.ingest.rank import Ranks, needed_ranks, rank_column, rank_rows
 from vo_service.ingest.readers import FileColumn, Reader, reader_for
+from vo_service.ingest.statistics import Summary
 from vo_service.sky.healpix import hpx
 
 Progress = Callable[[str, int, int | None], None]
@@ -38,12 +39,14 @@ REASONS = 20
 
 @dataclass
 class Tally:
-    """How many rows were read, and left out of those."""
+    """What came of the rows that were read."""
 
     read: int = 0
     rejected: int = 0
     reasons: list[str] = field(default_factory=list)
     """Why rows were left out, for the first of them: file, row and what was wrong."""
+    summary: Summary = field(default_factory=Summary)
+    """Of the rows that were not left out."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def encode_files(
                 _judge(flaws, file, row, source, tally)
                 kept = pa.array(~flaws.bad)
                 columns, keys = [column.filter(kept) for column in columns], keys[~flaws.bad]
+            tally.summary.add(columns[: len(table.columns)])
             row += batch.num_rows
             tally.read += batch.num_rows
             progress("reading", tally.read, total)

@@ -13,7 +13,9 @@ import hpgeom
 import numpy as np
 from numpy.typing import NDArray
 
-from vo_service.sky.healpix import PIXELS, at_order_29
+from vo_service.sky.angles import separation
+from vo_service.sky.healpix import ORDER, PIXELS, at_order_29
+from vo_service.sky.shapes import Shape
 
 Ranges = NDArray[np.int64]
 """Half-open ranges [first, last) of pixels of order 29, shape (n, 2), sorted, neither overlapping nor touching."""
@@ -29,6 +31,8 @@ _MARGIN = 1e-9
 
 EVERYTHING: Ranges = np.array([[0, PIXELS]])
 """The whole sphere."""
+
+Pixels = NDArray[np.int64]
 
 _NOTHING = np.empty((0, 2), np.int64)
 
@@ -79,6 +83,49 @@ def cone_cover(ra: float, dec: float, radius: float) -> Cover:
     return Cover(inside, difference(touched, inside))
 
 
+def shape_cover(shape: Shape, order: int | None = None) -> Cover:
+    """The cover of any shape.
+
+    Cells that the edge may cross are split, down to an order: the given one, else a few halvings below the shape's
+    size. Only cells of that order are boundary.
+    """
+    bounds = shape.bounds
+    size = max(bounds.radius, _SMALLEST)
+    finest = min(ORDER, _order(size, 3)) if order is None else order
+    level = max(0, min(finest, _order(size, -1)))
+    cells = _pixels(bounds.ra, bounds.dec, min(size, 180.0), level)
+    inner = [_NOTHING]
+    while True:
+        inside, crossed = _sorted_out(shape, cells, level, by_corners=level == finest)
+        inner.append(_as_ranges(inside, level))
+        if level == finest:
+            return Cover(merge(np.concatenate(inner)), merge(_as_ranges(crossed, level)))
+        cells, level = (crossed[:, None] * 4 + np.arange(4)).ravel(), level + 1
+
+
+def _sorted_out(shape: Shape, cells: Pixels, order: int, *, by_corners: bool) -> tuple[Pixels, Pixels]:
+    """Of these cells the ones wholly inside of a shape, and the ones that its edge may cross."""
+    nside = 1 << order
+    ra, dec = hpgeom.pixel_to_angle(nside, cells, nest=True)
+    reach = hpgeom.max_pixel_radius(nside) + _MARGIN
+    if by_corners and len(cells):
+        corner_ra, corner_dec = hpgeom.boundaries(nside, cells, step=1, nest=True)
+        reach = separation(ra[:, None], dec[:, None], corner_ra, corner_dec).max(axis=1) + _MARGIN
+    crossed = shape.edge_distance(ra, dec) <= reach
+    return cells[shape.inside(ra, dec) & ~crossed], cells[crossed]
+
+
+def _pixels(ra: float, dec: float, radius: float, order: int) -> Pixels:
+    if order == 0:
+        return np.arange(12)
+    found: Pixels = hpgeom.query_circle(1 << order, ra % 360.0, dec, radius + _MARGIN, inclusive=True, nest=True)
+    return found
+
+
+def _as_ranges(cells: Pixels, order: int) -> Ranges:
+    return at_order_29(np.column_stack([cells, cells + 1]), order)
+
+
 def merge(ranges: Ranges) -> Ranges:
     """Ranges in any order, overlapping or not, as the fewest that hold the same pixels."""
     if len(ranges) == 0:
@@ -101,6 +148,22 @@ def difference(ranges: Ranges, removed: Ranges) -> Ranges:
     places, depth = edges[order], np.cumsum(steps)
     kept = (depth == 1)[:-1] & (np.diff(places) > 0)
     return merge(np.column_stack([places[:-1][kept], places[1:][kept]]))
+
+
+def intersection(ranges: Ranges, others: Ranges) -> Ranges:
+    """The pixels that are in both."""
+    return difference(ranges, difference(EVERYTHING, others))
+
+
+def coarsened(ranges: Ranges, most: int) -> Ranges:
+    """At most so many ranges that hold these: the narrowest gaps are filled."""
+    if len(ranges) <= most:
+        return ranges
+    gaps = ranges[1:, 0] - ranges[:-1, 1]
+    kept = np.sort(np.argpartition(gaps, -(most - 1))[-(most - 1) :])
+    return np.column_stack(
+        [np.concatenate([ranges[:1, 0], ranges[kept + 1, 0]]), np.concatenate([ranges[kept, 1], ranges[-1:, 1]])]
+    )
 
 
 def _order(radius: float, finer: int) -> int:

@@ -33,6 +33,8 @@ def _fill_table(element: Element, table: Table, catalog: Catalog, *, columns: bo
     add(element, "name", table.full_name)
     _add_optional(element, "description", table.description)
     _add_optional(element, "utype", table.utype)
+    if table.counted_rows is not None:
+        add(element, "nrows", table.counted_rows)
     if not columns:
         return
     for column in table.columns:

@@ -16,8 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from vo_service.catalog.model import Schema, Table
-from vo_service.catalog.tap_schema import NAME as TAP_SCHEMA
+from vo_service.catalog.model import TAP_SCHEMA, Schema, Table
 from vo_service.context import Context
 from vo_service.dali.endpoints import base_url
 from vo_service.protocol import ServiceProtocol

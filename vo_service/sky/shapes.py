@@ -1,0 +1,196 @@
+"""Circles and polygons as values: what a query says in constants. Positions are degrees in ICRS.
+
+The same definitions hold for shapes that the database computes with (`schema.sql`, HEALPix and geometry).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vo_service.sky.angles import separation
+
+Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
+
+_SEEN = 1e-9
+"""Cosine from which a vertex counts as seen from the centre of a polygon's plane."""
+
+
+class ShapeError(ValueError):
+    """These numbers make no shape; the message says why."""
+
+
+@dataclass(frozen=True)
+class Circle:
+    """All positions within `radius` of a centre, the edge included; a point is a circle of radius 0.
+
+    Parameters
+    ----------
+    ra, dec
+        Centre [deg]; dec in [-90, 90].
+    radius
+        [deg] in [0, 180].
+    """
+
+    ra: float
+    dec: float
+    radius: float = 0.0
+
+    @property
+    def bounds(self) -> Circle:
+        """A circle that holds the shape."""
+        return self
+
+    def inside(self, ra: ArrayLike, dec: ArrayLike) -> Booleans:
+        """Whether positions lie in the circle."""
+        return separation(ra, dec, self.ra, self.dec) <= self.radius
+
+    def edge_distance(self, ra: ArrayLike, dec: ArrayLike) -> Floats:
+        """The angle [deg] between positions and the edge."""
+        return np.abs(separation(ra, dec, self.ra, self.dec) - self.radius)
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """The smaller side of a closed line of great circle arcs; it must fit into an open hemisphere.
+
+    In whichever sense the vertices go round (ADQL 2.1, section 4.2.9, knows no other side). Positions on the very edge
+    may count as inside or outside.
+
+    Parameters
+    ----------
+    vertices
+        Right ascension and declination [deg] of three or more vertices.
+
+    Raises
+    ------
+    ShapeError
+        There are fewer vertices, or they fit into no hemisphere.
+    """
+
+    vertices: tuple[tuple[float, float], ...]
+
+    def __post_init__(self) -> None:
+        if len(self.vertices) < 3:
+            raise ShapeError(f"a polygon has three vertices or more, not {len(self.vertices)}")
+        self._centre  # noqa: B018 (it raises)
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """Longitudes and latitudes in turn (DALI 1.1, section 3.3.7)."""
+        return tuple(number for vertex in self.vertices for number in vertex)
+
+    @cached_property
+    def bounds(self) -> Circle:
+        """A circle that holds the polygon."""
+        x, y, z = self._centre
+        ra, dec = math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
+        lon, lat = np.array(self.vertices).T
+        return Circle(ra, dec, float(separation(lon, lat, ra, dec).max()))
+
+    @cached_property
+    def _corners(self) -> Floats:
+        """Unit vectors of the vertices, shape (n, 3)."""
+        lon, lat = np.array(self.vertices, float).T
+        return unit_vectors(lon, lat)
+
+    @cached_property
+    def _centre(self) -> Floats:
+        """A direction from which all vertices are seen: nearly always their mean, else moved towards the unseen."""
+        centre = self._corners.sum(axis=0)
+        for _ in range(200):
+            length = float(np.linalg.norm(centre))
+            if length < 1e-12:
+                break
+            centre = centre / length
+            heights = self._corners @ centre
+            if heights.min() > _SEEN:
+                return np.asarray(centre)
+            centre = centre + self._corners[heights.argmin()]
+        raise ShapeError("a polygon must fit into a hemisphere; larger regions can be put together from several")
+
+    @cached_property
+    def _plane(self) -> tuple[Floats, Floats]:
+        """East and north of the plane in which great circles are straight, shape (2, 3), and the vertices in it."""
+        x, y, _ = self._centre
+        length = math.hypot(x, y)
+        east = np.array([-y / length, x / length, 0.0]) if length > 1e-12 else np.array([0.0, 1.0, 0.0])
+        axes = np.array([east, np.cross(self._centre, east)])
+        return axes, (self._corners @ axes.T) / (self._corners @ self._centre)[:, None]
+
+    def inside(self, ra: ArrayLike, dec: ArrayLike) -> Booleans:
+        """Whether positions lie in the polygon."""
+        axes, corners = self._plane
+        points = unit_vectors(ra, dec)
+        heights = points @ self._centre
+        with np.errstate(divide="ignore", invalid="ignore"):
+            u, v = np.moveaxis((points @ axes.T) / heights[..., None], -1, 0)
+            result = np.zeros(u.shape, bool)
+            for (u1, v1), (u2, v2) in zip(np.roll(corners, 1, axis=0), corners, strict=True):
+                crosses = ((v1 > v) != (v2 > v)) & (u < u1 + (v - v1) * (u2 - u1) / (v2 - v1))
+                result ^= crosses
+        return result & (heights > 0)
+
+    def edge_distance(self, ra: ArrayLike, dec: ArrayLike) -> Floats:
+        """The angle [deg] between positions and the nearest point of the edge."""
+        points = unit_vectors(ra, dec)
+        lon, lat = np.array(self.vertices).T
+        nearest = separation(np.asarray(ra)[..., None], np.asarray(dec)[..., None], lon, lat).min(axis=-1)
+        for a, b in zip(np.roll(self._corners, 1, axis=0), self._corners, strict=True):
+            normal = np.cross(a, b)
+            length = np.linalg.norm(normal)
+            if length > 1e-15:
+                between = (points @ np.cross(normal, a) > 0) & (points @ np.cross(b, normal) > 0)
+                above = np.degrees(np.arcsin(np.minimum(1.0, np.abs(points @ normal) / length)))
+                nearest = np.where(between, np.minimum(nearest, above), nearest)
+        return np.asarray(nearest)
+
+
+Shape: TypeAlias = Circle | Polygon
+
+
+def box(ra: float, dec: float, width: float, height: float) -> Polygon:
+    """A box: its sides are great circles at right angles to the arms of a cross in its centre (STC 1.33, 4.5.1.5).
+
+    Parameters
+    ----------
+    ra, dec
+        Centre [deg].
+    width, height
+        Lengths [deg] of the arms along and across the circle of latitude, in (0, 180).
+
+    Raises
+    ------
+    ShapeError
+        A length is out of range.
+    """
+    if not (0 < width < 180 and 0 < height < 180):
+        raise ShapeError("the sides of a box are longer than 0 and shorter than 180 degrees")
+    e, n = math.tan(math.radians(width / 2)), math.tan(math.radians(height / 2))
+    return Polygon(tuple(_beside(ra, dec, *corner) for corner in ((-e, -n), (e, -n), (e, n), (-e, n))))
+
+
+def _beside(ra: float, dec: float, east: float, north: float) -> tuple[float, float]:
+    """The position seen at tangent-plane coordinates around a centre."""
+    sine, cosine = math.sin(math.radians(dec)), math.cos(math.radians(dec))
+    ahead, up = cosine - north * sine, sine + north * cosine
+    across = math.hypot(ahead, east)
+    return (ra + math.degrees(math.atan2(east, ahead))) % 360.0, math.degrees(math.atan2(up, across))
+
+
+def polygon(numbers: Sequence[float]) -> Polygon:
+    """The polygon of longitudes and latitudes in turn. Raises ShapeError."""
+    return Polygon(tuple(zip(numbers[::2], numbers[1::2], strict=True)))
+
+
+def unit_vectors(ra: ArrayLike, dec: ArrayLike) -> Floats:
+    """Unit vectors of positions [deg], in a last axis of length 3."""
+    lon, lat = np.radians(np.asarray(ra, float)), np.radians(np.asarray(dec, float))
+    return np.stack(np.broadcast_arrays(np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)), axis=-1)
