@@ -226,13 +226,15 @@ CREATE SCHEMA IF NOT EXISTS adql;
 -- Positions are degrees in ICRS. A polygon is an array of longitudes and latitudes in turn; it must fit into an open
 -- hemisphere, and its inside is the smaller side of its edge, which are arcs of great circles. A MOC is its text.
 
--- The HEALPix cell of a position, nested (Gorski et al. 2005, ApJ 622, 759, section 5).
+-- The HEALPix cell of a position, nested (Gorski et al. 2005, ApJ 622, 759, section 5). Written so that it rounds as
+-- vo_service.sky.healpix.hpx does: positions on the very edge of a cell are in the one of the stored index.
 CREATE OR REPLACE FUNCTION adql.hpx(depth integer, ra double precision, "dec" double precision) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
     nside CONSTANT bigint := 1::bigint << depth;
-    z CONSTANT double precision := sin(radians("dec"));
-    turn CONSTANT double precision := ra / 90 - 4 * floor(ra / 360);
+    z double precision;
+    lon double precision := radians(ra);
+    turn double precision;
     quarter bigint;
     up bigint;
     down bigint;
@@ -243,11 +245,16 @@ DECLARE
 BEGIN
     IF depth NOT BETWEEN 0 AND 29 THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('A HEALPix order is 0 to 29, not %s', depth);
-    ELSIF abs("dec") > 90 OR turn = 'NaN' OR "dec" = 'NaN' THEN
+    ELSIF NOT (abs("dec") <= 90 AND abs(ra) < 'Infinity') THEN
+        -- Nor NaN, which PostgreSQL takes for the largest of numbers.
         RETURN NULL;
-    ELSIF abs(z) <= 2.0 / 3 THEN
-        down := floor(nside * (0.5 + turn - 0.75 * z));
-        up := floor(nside * (0.5 + turn + 0.75 * z));
+    END IF;
+    z := cos(pi() / 2 - radians("dec"));
+    lon := lon - 2 * pi() * floor(lon / (2 * pi()));
+    turn := lon * (2 / pi());
+    IF abs(z) <= 2.0::double precision / 3 THEN
+        down := floor(nside * (0.5 + turn) - nside * (z * 0.75));
+        up := floor(nside * (0.5 + turn) + nside * (z * 0.75));
         quarter := down >> depth;
         face := CASE WHEN quarter = up >> depth THEN quarter % 4 + 4
                      WHEN quarter < up >> depth THEN quarter % 4
@@ -256,7 +263,8 @@ BEGIN
         y := nside - 1 - (down & (nside - 1));
     ELSE
         quarter := least(3, floor(turn));
-        scale := nside * cos(radians("dec")) * sqrt(3 / (1 + abs(z)));
+        scale := CASE WHEN abs(z) < 0.99 THEN nside * sqrt(3 * (1 - abs(z)))
+                      ELSE nside * sin(pi() / 2 - radians("dec")) / sqrt((1 + abs(z)) / 3) END;
         up := least(nside - 1, floor((turn - quarter) * scale)::bigint);
         down := least(nside - 1, floor((1 - turn + quarter) * scale)::bigint);
         IF z > 0 THEN
@@ -441,6 +449,21 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         sin(radians(dec1)) * sin(radians(dec2)) + cos(radians(dec1)) * cos(radians(dec2)) * cos(radians(ra2 - ra1))))
 $$;
 
+CREATE OR REPLACE FUNCTION adql.unit_vector(ra double precision, "dec" double precision) RETURNS double precision[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT ARRAY[cos(radians("dec")) * cos(radians(ra)), cos(radians("dec")) * sin(radians(ra)), sin(radians("dec"))]
+$$;
+
+CREATE OR REPLACE FUNCTION adql.cross(a double precision[], b double precision[]) RETURNS double precision[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT ARRAY[a[2] * b[3] - a[3] * b[2], a[3] * b[1] - a[1] * b[3], a[1] * b[2] - a[2] * b[1]]
+$$;
+
+CREATE OR REPLACE FUNCTION adql.dot(a double precision[], b double precision[]) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT a[1] * b[1] + a[2] * b[2] + a[3] * b[3]
+$$;
+
 -- The corners of a box: its sides are great circles at right angles to the arms of a cross in its centre (STC 1.33).
 CREATE OR REPLACE FUNCTION adql.box(
     ra double precision, "dec" double precision, width double precision, height double precision
@@ -493,10 +516,14 @@ DECLARE
     length double precision;
     result double precision[];
 BEGIN
-    IF n < 3 OR array_position(polygon, NULL) IS NOT NULL THEN
+    IF n < 3 OR array_length(polygon, 1) <> 2 * n OR array_position(polygon, NULL) IS NOT NULL THEN
         RETURN NULL;
     END IF;
     FOR i IN 1..n LOOP
+        -- PostgreSQL takes NaN for the largest of numbers.
+        IF NOT (abs(polygon[2 * i - 1]) < 'Infinity' AND abs(polygon[2 * i]) <= 90) THEN
+            RETURN NULL;
+        END IF;
         px[i] := cos(radians(polygon[2 * i])) * cos(radians(polygon[2 * i - 1]));
         py[i] := cos(radians(polygon[2 * i])) * sin(radians(polygon[2 * i - 1]));
         pz[i] := sin(radians(polygon[2 * i]));
@@ -504,13 +531,12 @@ BEGIN
         cy := cy + py[i];
         cz := cz + pz[i];
     END LOOP;
-    -- The mean of the vertices sees nearly every polygon; else it is moved towards the ones that it does not see.
-    FOR attempt IN 1..200 LOOP
-        length := sqrt(cx * cx + cy * cy + cz * cz);
-        EXIT WHEN length < 1e-12;
-        cx := cx / length;
-        cy := cy / length;
-        cz := cz / length;
+    -- The mean of the vertices sees nearly every polygon well; else it is moved towards the one that it sees least, ever
+    -- less (Badoiu and Clarkson 2003): 1,000 times are enough for polygons that reach 88 degrees from their centre.
+    cx := cx / n;
+    cy := cy / n;
+    cz := cz / n;
+    FOR attempt IN 1..1000 LOOP
         worst := 1;
         least_height := 2;
         FOR i IN 1..n LOOP
@@ -520,14 +546,18 @@ BEGIN
                 worst := i;
             END IF;
         END LOOP;
-        EXIT WHEN least_height > 1e-9;
-        cx := cx + px[worst];
-        cy := cy + py[worst];
-        cz := cz + pz[worst];
+        EXIT WHEN least_height > 0.1 * sqrt(cx * cx + cy * cy + cz * cz);
+        cx := cx + (px[worst] - cx) / (attempt + 1);
+        cy := cy + (py[worst] - cy) / (attempt + 1);
+        cz := cz + (pz[worst] - cz) / (attempt + 1);
     END LOOP;
-    IF least_height IS NULL OR least_height <= 1e-9 THEN
+    length := sqrt(cx * cx + cy * cy + cz * cz);
+    IF least_height <= 1e-9 * length THEN
         RETURN NULL;
     END IF;
+    cx := cx / length;
+    cy := cy / length;
+    cz := cz / length;
     length := sqrt(cx * cx + cy * cy);
     IF length < 1e-12 THEN
         ex := 0;
@@ -582,75 +612,62 @@ BEGIN
     RETURN inside;
 END $$;
 
-CREATE OR REPLACE FUNCTION adql.in_polygon(ra double precision, "dec" double precision, polygon double precision[])
-RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT adql.in_plane(ra, "dec", adql.polygon_plane(polygon)) $$;
-
--- The angle between a position and the nearest point of a polygon's edge.
-CREATE OR REPLACE FUNCTION adql.edge_distance(ra double precision, "dec" double precision, polygon double precision[])
+-- How deep a position lies in a polygon: the angle to the nearest point of its edge, less than 0 outside. Vectors are taken
+-- from the first vertex of each side, because the digits that tell tiny polygons from points are lost in others.
+CREATE OR REPLACE FUNCTION adql.depth(ra double precision, "dec" double precision, polygon double precision[])
 RETURNS double precision
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
-    px CONSTANT double precision := cos(radians("dec")) * cos(radians(ra));
-    py CONSTANT double precision := cos(radians("dec")) * sin(radians(ra));
-    pz CONSTANT double precision := sin(radians("dec"));
+    plane CONSTANT double precision[] := adql.polygon_plane(polygon);
+    p CONSTANT double precision[] := adql.unit_vector(ra, "dec");
     n CONSTANT integer := array_length(polygon, 1);
-    ax double precision := cos(radians(polygon[n])) * cos(radians(polygon[n - 1]));
-    ay double precision := cos(radians(polygon[n])) * sin(radians(polygon[n - 1]));
-    az double precision := sin(radians(polygon[n]));
-    qx double precision;
-    qy double precision;
-    qz double precision;
-    nx double precision;
-    ny double precision;
-    nz double precision;
+    a double precision[];
+    b double precision[];
+    side double precision[];
+    normal double precision[];
     length double precision;
-    above double precision;
+    away double precision[];
+    along double precision;
     nearest double precision := 180;
 BEGIN
+    IF plane IS NULL THEN
+        RETURN NULL;
+    END IF;
+    b := adql.unit_vector(polygon[n - 1], polygon[n]);
     FOR i IN 1..n - 1 BY 2 LOOP
-        qx := cos(radians(polygon[i + 1])) * cos(radians(polygon[i]));
-        qy := cos(radians(polygon[i + 1])) * sin(radians(polygon[i]));
-        qz := sin(radians(polygon[i + 1]));
-        nx := ay * qz - az * qy;
-        ny := az * qx - ax * qz;
-        nz := ax * qy - ay * qx;
-        length := sqrt(nx * nx + ny * ny + nz * nz);
+        a := b;
+        b := adql.unit_vector(polygon[i], polygon[i + 1]);
+        side := ARRAY[b[1] - a[1], b[2] - a[2], b[3] - a[3]];
+        away := ARRAY[p[1] - a[1], p[2] - a[2], p[3] - a[3]];
+        normal := adql.cross(a, side);
+        length := sqrt(normal[1] * normal[1] + normal[2] * normal[2] + normal[3] * normal[3]);
         nearest := least(nearest, adql.separation(ra, "dec", polygon[i], polygon[i + 1]));
         -- The foot of the perpendicular counts if it lies between the two vertices.
-        IF length > 1e-15 AND (ny * az - nz * ay) * px + (nz * ax - nx * az) * py + (nx * ay - ny * ax) * pz > 0
-                AND (qy * nz - qz * ny) * px + (qz * nx - qx * nz) * py + (qx * ny - qy * nx) * pz > 0 THEN
-            above := abs(nx * px + ny * py + nz * pz) / length;
-            nearest := least(nearest, degrees(asin(least(1, above))));
+        IF length > 1e-15 AND adql.dot(adql.cross(normal, a), away) > 0
+                AND adql.dot(adql.cross(b, normal), ARRAY[p[1] - b[1], p[2] - b[2], p[3] - b[3]]) > 0 THEN
+            nearest := least(nearest, degrees(asin(least(1, abs(adql.dot(normal, away)) / length))));
         END IF;
-        ax := qx;
-        ay := qy;
-        az := qz;
     END LOOP;
-    RETURN nearest;
+    RETURN CASE WHEN adql.in_plane(ra, "dec", plane) THEN nearest ELSE - nearest END;
 END $$;
 
 CREATE OR REPLACE FUNCTION adql.circle_in_polygon(
     ra double precision, "dec" double precision, radius double precision, polygon double precision[]
 ) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT adql.in_polygon(ra, "dec", polygon) AND adql.edge_distance(ra, "dec", polygon) >= radius
-$$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT adql.depth(ra, "dec", polygon) >= radius $$;
 
 CREATE OR REPLACE FUNCTION adql.circle_meets_polygon(
     ra double precision, "dec" double precision, radius double precision, polygon double precision[]
 ) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT adql.in_polygon(ra, "dec", polygon) OR adql.edge_distance(ra, "dec", polygon) <= radius
-$$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT adql.depth(ra, "dec", polygon) >= - radius $$;
 
--- A polygon lies in a circle if it keeps clear of what is outside: of the circle around the opposite position.
+-- A polygon lies in a circle if it keeps clear of what is outside: of the circle around the opposite position. Nothing is
+-- outside of the whole sky.
 CREATE OR REPLACE FUNCTION adql.polygon_in_circle(
     polygon double precision[], ra double precision, "dec" double precision, radius double precision
 ) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT NOT adql.in_polygon(ra + 180, - "dec", polygon)
-        AND adql.edge_distance(ra + 180, - "dec", polygon) >= 180 - radius
+    SELECT adql.depth(ra + 180, - "dec", polygon) <= CASE WHEN radius >= 180 THEN 180 ELSE radius - 180 END
 $$;
 
 CREATE OR REPLACE FUNCTION adql.edges_cross(first double precision[], second double precision[]) RETURNS boolean
@@ -662,30 +679,19 @@ DECLARE
     b double precision[];
     c double precision[];
     d double precision[];
-    p double precision[];
-    q double precision[];
-    s1 double precision;
-    s2 double precision;
-    s3 double precision;
-    s4 double precision;
+    begins boolean;
 BEGIN
     b := adql.unit_vector(first[n - 1], first[n]);
     FOR i IN 1..n - 1 BY 2 LOOP
         a := b;
         b := adql.unit_vector(first[i], first[i + 1]);
-        p := adql.cross(a, b);
         d := adql.unit_vector(second[m - 1], second[m]);
         FOR j IN 1..m - 1 BY 2 LOOP
             c := d;
             d := adql.unit_vector(second[j], second[j + 1]);
-            s1 := p[1] * c[1] + p[2] * c[2] + p[3] * c[3];
-            s2 := p[1] * d[1] + p[2] * d[2] + p[3] * d[3];
-            CONTINUE WHEN (s1 > 0) = (s2 > 0);
-            q := adql.cross(c, d);
-            s3 := q[1] * a[1] + q[2] * a[2] + q[3] * a[3];
-            s4 := q[1] * b[1] + q[2] * b[2] + q[3] * b[3];
-            -- On the nearer of the two points in which the great circles meet.
-            IF (s3 > 0) <> (s4 > 0) AND (s1 > 0) <> (s3 > 0) THEN
+            -- Either has its ends on both sides of the other, on the nearer of the two points where great circles meet.
+            begins := adql.is_left(a, b, c);
+            IF begins <> adql.is_left(a, b, d) AND begins <> adql.is_left(c, d, a) AND begins = adql.is_left(c, d, b) THEN
                 RETURN true;
             END IF;
         END LOOP;
@@ -693,14 +699,11 @@ BEGIN
     RETURN false;
 END $$;
 
-CREATE OR REPLACE FUNCTION adql.unit_vector(ra double precision, "dec" double precision) RETURNS double precision[]
+-- Whether c is to the left of the great circle from a to b. Vectors from a keep the digits of what is near to it.
+CREATE OR REPLACE FUNCTION adql.is_left(a double precision[], b double precision[], c double precision[]) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT ARRAY[cos(radians("dec")) * cos(radians(ra)), cos(radians("dec")) * sin(radians(ra)), sin(radians("dec"))]
-$$;
-
-CREATE OR REPLACE FUNCTION adql.cross(a double precision[], b double precision[]) RETURNS double precision[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT ARRAY[a[2] * b[3] - a[3] * b[2], a[3] * b[1] - a[1] * b[3], a[1] * b[2] - a[2] * b[1]]
+    SELECT adql.dot(adql.cross(a, ARRAY[b[1] - a[1], b[2] - a[2], b[3] - a[3]]),
+                    ARRAY[c[1] - a[1], c[2] - a[2], c[3] - a[3]]) > 0
 $$;
 
 -- Whether any, or all, of a polygon's vertices lie within another.
@@ -715,19 +718,21 @@ BEGIN
             RETURN NOT all_of;
         END IF;
     END LOOP;
-    RETURN CASE WHEN plane IS NOT NULL THEN all_of END;
+    RETURN all_of;
 END $$;
 
 CREATE OR REPLACE FUNCTION adql.polygon_in_polygon(polygon double precision[], other double precision[])
 RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT polygon = other OR adql.vertices_within(polygon, other, true) AND NOT adql.edges_cross(polygon, other)
+    SELECT CASE WHEN adql.polygon_plane(polygon) IS NOT NULL AND adql.polygon_plane(other) IS NOT NULL
+        THEN polygon = other OR adql.vertices_within(polygon, other, true) AND NOT adql.edges_cross(polygon, other) END
 $$;
 
 CREATE OR REPLACE FUNCTION adql.polygons_meet(polygon double precision[], other double precision[]) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT adql.vertices_within(polygon, other, false) OR adql.vertices_within(other, polygon, false)
-        OR adql.edges_cross(polygon, other)
+    SELECT CASE WHEN adql.polygon_plane(polygon) IS NOT NULL AND adql.polygon_plane(other) IS NOT NULL
+        THEN adql.vertices_within(polygon, other, false) OR adql.vertices_within(other, polygon, false)
+            OR adql.edges_cross(polygon, other) END
 $$;
 
 -- Area in square degrees (Eriksson 1990, Mathematics Magazine 63, 184, for each triangle from the first vertex).
@@ -749,53 +754,50 @@ BEGIN
     FOR i IN 5..n - 1 BY 2 LOOP
         b := c;
         c := adql.unit_vector(polygon[i], polygon[i + 1]);
-        x := adql.cross(b, c);
-        total := total + 2 * atan2(
-            a[1] * x[1] + a[2] * x[2] + a[3] * x[3],
-            1 + a[1] * b[1] + a[2] * b[2] + a[3] * b[3] + b[1] * c[1] + b[2] * c[2] + b[3] * c[3]
-              + c[1] * a[1] + c[2] * a[2] + c[3] * a[3]);
+        -- Of differences, because tiny triangles are lost in the product of the vectors.
+        x := adql.cross(ARRAY[b[1] - a[1], b[2] - a[2], b[3] - a[3]], ARRAY[c[1] - a[1], c[2] - a[2], c[3] - a[3]]);
+        total := total + 2 * atan2(adql.dot(a, x), 1 + adql.dot(a, b) + adql.dot(b, c) + adql.dot(c, a));
     END LOOP;
     RETURN abs(total) * power(180 / pi(), 2);
 END $$;
 
--- The centre of gravity of a polygon's area, drawn out to the sphere.
+-- The centre of gravity of a polygon's area, drawn out to the sphere: the sum of its sides' normals, each as long as its
+-- side, which is split so that tiny polygons are not lost in rounding. First as if sides were as long as their sines.
 CREATE OR REPLACE FUNCTION adql.polygon_centroid(polygon double precision[]) RETURNS double precision[]
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
     n CONSTANT integer := array_length(polygon, 1);
     plane CONSTANT double precision[] := adql.polygon_plane(polygon);
-    a double precision[] := adql.unit_vector(polygon[n - 1], polygon[n]);
+    a double precision[];
     b double precision[];
     x double precision[];
-    length double precision;
-    weight double precision;
-    sx double precision := 0;
-    sy double precision := 0;
-    sz double precision := 0;
+    y double precision[];
+    sine double precision;
+    excess double precision;
+    total double precision[] := '{0,0,0}';
     lon double precision;
 BEGIN
     IF plane IS NULL THEN
         RETURN NULL;
     END IF;
+    b := adql.unit_vector(polygon[n - 1], polygon[n]);
     FOR i IN 1..n - 1 BY 2 LOOP
-        b := adql.unit_vector(polygon[i], polygon[i + 1]);
-        x := adql.cross(a, b);
-        length := sqrt(x[1] * x[1] + x[2] * x[2] + x[3] * x[3]);
-        IF length > 0 THEN
-            weight := atan2(length, a[1] * b[1] + a[2] * b[2] + a[3] * b[3]) / length;
-            sx := sx + weight * x[1];
-            sy := sy + weight * x[2];
-            sz := sz + weight * x[3];
-        END IF;
         a := b;
+        b := adql.unit_vector(polygon[i], polygon[i + 1]);
+        x := adql.cross(ARRAY[a[1] - plane[1], a[2] - plane[2], a[3] - plane[3]],
+                        ARRAY[b[1] - plane[1], b[2] - plane[2], b[3] - plane[3]]);
+        y := adql.cross(a, ARRAY[b[1] - a[1], b[2] - a[2], b[3] - a[3]]);
+        sine := sqrt(adql.dot(y, y));
+        excess := CASE WHEN sine < 0.01 AND adql.dot(a, b) > 0 THEN sine * sine / 6 + 0.075 * power(sine * sine, 2)
+                       ELSE atan2(sine, adql.dot(a, b)) / sine - 1 END;
+        total := ARRAY[total[1] + x[1] + excess * y[1], total[2] + x[2] + excess * y[2],
+                       total[3] + x[3] + excess * y[3]];
     END LOOP;
-    IF sx * plane[1] + sy * plane[2] + sz * plane[3] < 0 THEN
-        sx := - sx;
-        sy := - sy;
-        sz := - sz;
+    IF adql.dot(total, plane[1:3]) < 0 THEN
+        total := ARRAY[- total[1], - total[2], - total[3]];
     END IF;
-    lon := degrees(atan2(sy, sx));
-    RETURN ARRAY[lon - 360 * floor(lon / 360), degrees(atan2(sz, sqrt(sx * sx + sy * sy)))];
+    lon := degrees(atan2(total[2], total[1]));
+    RETURN ARRAY[lon - 360 * floor(lon / 360), degrees(atan2(total[3], sqrt(total[1] * total[1] + total[2] * total[2])))];
 END $$;
 
 -- A circle that holds a polygon: [ra, dec, radius].
@@ -823,15 +825,25 @@ CREATE OR REPLACE FUNCTION adql.moc(moc text) RETURNS int8multirange
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
     written CONSTANT text := regexp_replace(trim(moc), '^s', '');
+    token text[];
+    shift integer;
+    cells int8range[] := '{}';
 BEGIN
-    IF written !~ '^(\s*\d{1,2}\s*/(\s*\d{1,19}(\s*-\s*\d{1,19})?[\s,]*)*)*$' THEN
+    IF written !~ '^(\s*\d{1,2}\s*/(\s*\d{1,19}(\s*-\s*\d{1,19})?([\s,]+|$))*\s*)*$' THEN
         RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE = format('This is not a MOC in ASCII form: %s', left(moc, 60));
     END IF;
-    RETURN coalesce((
-        SELECT range_agg(int8range(cell[1]::bigint << shift, (coalesce(cell[2], cell[1])::bigint + 1) << shift))
-        FROM regexp_matches(written, '(\d+)\s*/([^/]*?)(?=\d+\s*/|$)', 'g') AS part,
-             LATERAL (SELECT 58 - 2 * part[1]::integer AS shift) AS s,
-             regexp_matches(part[2], '(\d+)(?:\s*-\s*(\d+))?', 'g') AS cell), '{}');
+    FOR token IN SELECT regexp_matches(written, '(\d+)\s*/|(\d+)(?:\s*-\s*(\d+))?', 'g') LOOP
+        IF token[1] IS NOT NULL THEN
+            shift := 58 - 2 * token[1]::integer;
+        ELSIF shift < 0 OR token[2]::numeric > coalesce(token[3], token[2])::numeric
+                OR coalesce(token[3], token[2])::numeric >= 12::numeric * (1::bigint << (58 - shift)) THEN
+            RAISE EXCEPTION USING ERRCODE = '22023', MESSAGE =
+                format('There are no HEALPix cells %s at order %s', concat_ws('-', token[2], token[3]), 29 - shift / 2);
+        ELSE
+            cells := cells || int8range(token[2]::bigint << shift, (coalesce(token[3], token[2])::bigint + 1) << shift);
+        END IF;
+    END LOOP;
+    RETURN (SELECT coalesce(range_agg(cell), '{}') FROM unnest(cells) AS cell);
 END $$;
 
 -- A set of cells of order 29 as a MOC in ASCII form.
@@ -1065,6 +1077,16 @@ $$;
 
 
 -- Uploaded tables (TAP 1.1, section 2.7.6) -----------------------------------------------------------------------------
+-- The tables of clients stand in vo_upload under random names, each as long as a query or job needs it. Those that are
+-- still there after their time were left by a process that died.
+
+CREATE SCHEMA IF NOT EXISTS vo_upload;
+
+CREATE TABLE IF NOT EXISTS vo_service.upload (
+    table_name text PRIMARY KEY,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL
+);
 
 
 
@@ -1079,6 +1101,8 @@ BEGIN
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tap_schema, vo_service TO %I', writer);
     EXECUTE format('GRANT USAGE ON SCHEMA tap_schema TO %I', reader);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA tap_schema TO %I', reader);
+    EXECUTE format('GRANT USAGE, CREATE ON SCHEMA vo_upload TO %I', writer);
+    EXECUTE format('GRANT USAGE ON SCHEMA vo_upload TO %I', reader);
     EXECUTE format('GRANT USAGE ON SCHEMA adql TO %I, %I', reader, writer);
     EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA adql TO %I, %I', reader, writer);
 END $$;

@@ -18,6 +18,7 @@ from vo_service.dali.answer import Answer
 from vo_service.dali.endpoints import READ_OR_POST, base_url, endpoint, xml
 from vo_service.dali.errors import scs_error_response
 from vo_service.dali.parameters import read_parameters
+from vo_service.database.execute import stream
 from vo_service.errors import NotFoundError
 from vo_service.formats.base import Info, ResultTable
 from vo_service.vosi.availability import availability_document
@@ -35,12 +36,10 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         infos = (Info("standardID", "ivo://ivoa.net/std/ConeSearch"), Info("server_software", "vo-service"))
         return await Answer.prepare(
             request,
-            context.database,
-            statement,
+            stream(context.database, statement, timeout=context.settings.sync_timeout),
             ResultTable(statement.columns, name=table.name, description=table.description, infos=infos),
             asked.format,
             maxrec=asked.maxrec,
-            timeout=context.settings.sync_timeout,
         )
 
     async def capabilities(request: Request) -> Response:

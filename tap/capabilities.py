@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tap.examples import STANDARD as EXAMPLES
 from tap.functions.features import FEATURES, UDF_FEATURE
 from tap.functions.registry import USER_DEFINED
 from vo_service.config import Settings
 from vo_service.formats.base import Format
 from vo_service.formats.registry import FORMATS
-from vo_service.vosi.capabilities import Capability, add_interface, vosi_capabilities
+from vo_service.vosi.capabilities import Capability, SimpleCapability, add_interface, vosi_capabilities
 from vo_service.vosi.documents import Element, add
 
 
@@ -31,16 +32,23 @@ class TapCapability:
             add(element, "mime", format_.mime_type)
             for alias in format_.aliases:
                 add(element, "alias", alias)
+        for method in ("inline", "http", "https"):
+            add(capability, "uploadMethod", ivo_id=f"ivo://ivoa.net/std/TAPRegExt#upload-{method}")
         limit = add(capability, "executionDuration")
         add(limit, "hard", round(self.settings.sync_timeout))
         rows = add(capability, "outputLimit")
         add(rows, "default", self.settings.maxrec_default, unit="row")
         add(rows, "hard", self.settings.maxrec_limit, unit="row")
+        upload = add(capability, "uploadLimit")
+        # Both hold; the schema has no place for two hard limits.
+        add(upload, "default", self.settings.upload_limit_rows, unit="row")
+        add(upload, "hard", self.settings.upload_limit_bytes, unit="byte")
 
 
 def tap_capabilities(address: str, settings: Settings) -> tuple[Capability, ...]:
     """All capabilities of the service at `address`."""
-    return (TapCapability(address, settings), *vosi_capabilities(address))
+    examples = SimpleCapability(EXAMPLES, f"{address}/examples", version="1.1")
+    return (TapCapability(address, settings), *vosi_capabilities(address), examples)
 
 
 def _add_language(capability: Element) -> None:

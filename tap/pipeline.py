@@ -1,45 +1,63 @@
-"""A query's way, on one page: parse, translate, execute, stream."""
+"""A query's way, on one page: take in its uploads, parse, translate, execute, stream."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 from starlette.requests import Request
 
 from tap.adql import parse
 from tap.request import TapRequest, read_request
 from tap.translate import translate
+from tap.upload import load_uploads
+from vo_service.catalog.model import Catalog
 from vo_service.context import Context
-from vo_service.dali.answer import Answer
+from vo_service.dali.answer import Answer, unless_disconnected
 from vo_service.dali.parameters import read_parameters
+from vo_service.dali.quota import Quota, client_of
+from vo_service.database.execute import stream
 from vo_service.database.statement import Statement
 from vo_service.formats.base import Info, ResultTable
+
+ASK_ASYNC = "Ask for fewer rows or a smaller region, or send the query to /tap/async, where it may take longer"
 
 LONG_QUERY = 5_000
 """Characters from which a query takes milliseconds to read."""
 
 
-async def run_query(request: Request, context: Context) -> Answer:
-    """Answer a request for a query. Raises ServiceErrors of every step; their messages are for the client."""
-    asked = read_request(await read_parameters(request), context.settings)
-    statement = await _to_statement(asked, context)
-    return await Answer.prepare(
-        request,
-        context.database,
-        statement,
-        ResultTable(columns=statement.columns, infos=_origin(asked, context)),
-        asked.format,
-        maxrec=asked.maxrec,
-        timeout=context.settings.sync_timeout,
-    )
+async def run_query(request: Request, context: Context, quota: Quota) -> Answer:
+    """Answer a request for a query, as soon as the quota of queries has a slot for it.
+
+    Raises ServiceErrors of every step; their messages are for the client.
+    """
+    parameters = await read_parameters(request, file_limit=context.settings.upload_limit_bytes)
+    asked = read_request(parameters, context.settings)
+    async with AsyncExitStack() as resources:
+        slot = quota.slot(client_of(request))
+        await unless_disconnected(request.receive, resources.enter_async_context(slot))
+        catalog = context.catalog
+        if parameters.all("UPLOAD"):
+            uploads = await unless_disconnected(request.receive, load_uploads(parameters, context))
+            resources.callback(uploads.drop_soon)
+            catalog = catalog.with_schema(uploads.schema)
+        statement = await _to_statement(asked, catalog)
+        return await Answer.prepare(
+            request,
+            stream(context.database, statement, timeout=context.settings.sync_timeout, advice=ASK_ASYNC),
+            ResultTable(columns=statement.columns, infos=_origin(asked, context)),
+            asked.format,
+            maxrec=asked.maxrec,
+            resources=resources,
+        )
 
 
-async def _to_statement(asked: TapRequest, context: Context) -> Statement:
+async def _to_statement(asked: TapRequest, catalog: Catalog) -> Statement:
     """Parse and translate; a query of some length in a thread, so that others are not kept waiting."""
 
     def work() -> Statement:
         query = parse(asked.query, version=asked.version)
-        return translate(query, context.catalog, limit=asked.maxrec + 1)
+        return translate(query, catalog, limit=asked.maxrec + 1)
 
     return work() if len(asked.query) < LONG_QUERY else await asyncio.to_thread(work)
 

@@ -45,8 +45,6 @@ def read_request(parameters: Parameters, settings: Settings) -> TapRequest:
 
     Raises UsageError that names the parameter at fault.
     """
-    if parameters.all("UPLOAD"):
-        raise UsageError("UPLOAD: tables cannot be uploaded to this service yet")
     return TapRequest(
         query=_query(parameters),
         version=_version(parameters),

@@ -9,11 +9,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from tap.capabilities import tap_capabilities
+from tap.examples import examples_page
 from tap.pipeline import run_query
 from vo_service.catalog.model import Catalog, Table
 from vo_service.context import Context
 from vo_service.dali.endpoints import READ_OR_POST, base_url, endpoint, xml
 from vo_service.dali.parameters import read_parameters
+from vo_service.dali.quota import Quota
 from vo_service.errors import NotFoundError, UsageError
 from vo_service.vosi.availability import availability_document
 from vo_service.vosi.capabilities import capabilities_document
@@ -22,12 +24,14 @@ from vo_service.vosi.tables import table_document, tableset_document
 
 def routes(context: Context) -> Sequence[BaseRoute]:
     """All addresses below `/tap`."""
+    settings = context.settings
+    quota = Quota(total=settings.queries_limit, per_client=settings.queries_per_client, patience=settings.busy_timeout)
 
     async def root(request: Request) -> Response:
         return RedirectResponse(f"{base_url(request, context.settings)}/", 303)
 
     async def sync(request: Request) -> Response:
-        return await run_query(request, context)
+        return await run_query(request, context, quota)
 
     async def jobs(request: Request) -> Response:
         raise NotFoundError("There are no asynchronous jobs here yet: queries are answered at /tap/sync")
@@ -46,6 +50,9 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         address = f"{base_url(request, context.settings)}/tap"
         return xml(capabilities_document(tap_capabilities(address, context.settings)))
 
+    async def examples(request: Request) -> Response:
+        return examples_page(context.catalog, context.settings, base_url(request, context.settings))
+
     async def availability(request: Request) -> Response:
         reachable = await context.database.is_reachable()
         notes = [] if reachable else ["The database cannot be reached"]
@@ -59,6 +66,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         endpoint("/tap/tables/{name:path}", table),
         endpoint("/tap/capabilities", capabilities),
         endpoint("/tap/availability", availability),
+        endpoint("/tap/examples", examples),
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
+from tap.examples import example_problems
 from vo_service import __version__, server
 from vo_service.app import create_app
 from vo_service.catalog.description import load_description
@@ -97,6 +98,7 @@ def demo(state: State = None, host: Host = None, port: Port = None) -> None:
                 create_app(settings, access),
                 listener,
                 on_ready=lambda: out.print(_WELCOME.format(base=base), markup=False),
+                trusted_proxies=settings.trusted_proxies,
             )
 
 
@@ -108,7 +110,12 @@ def serve(state: State = None, host: Host = None, port: Port = None) -> None:
         listener = server.listen(settings.host, settings.port)
         base = settings.public_url or server.address_of(listener)
         with database(settings) as access:
-            server.run(create_app(settings, access), listener, on_ready=lambda: out.print(f"Serving on {base}/"))
+            server.run(
+                create_app(settings, access),
+                listener,
+                on_ready=lambda: out.print(f"Serving on {base}/"),
+                trusted_proxies=settings.trusted_proxies,
+            )
 
 
 @commands.command()
@@ -143,11 +150,13 @@ def ingest(
         raise typer.BadParameter("--append and --replace exclude each other")
     settings = load_settings(state=state)
     described = load_description(description)
-    for warning in described.warnings:
-        err.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+    _warn(described.warnings)
     mode: Mode = "append" if append else "replace" if replace else "create"
     with database(settings) as access, _progress() as advance:
         report = load(access, described, files, mode=mode, progress=advance)
+        with connect(access.writer.conninfo) as connection:
+            catalog = read_catalog(connection)
+    _warn(problem for table in report.tables for problem in example_problems(catalog, table))
     _print_report(report)
 
 
@@ -194,6 +203,11 @@ def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
     with bar:
         task = bar.add_task("", total=None)
         yield lambda stage, done, total: bar.update(task, description=stage, completed=done, total=total)
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        err.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _print_report(report: LoadReport) -> None:

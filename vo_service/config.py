@@ -87,9 +87,18 @@ class Settings(BaseSettings):
     reader_pool_size: int = Field(default=8, ge=1)
     """Connections for small answers (cone searches, metadata), per process."""
     stream_pool_size: int = Field(default=8, ge=1)
-    """Connections for answers of any size (ADQL queries), per process: so many queries run at once."""
+    """Connections for answers of any size (ADQL queries, large cone searches), per process."""
     busy_timeout: float = Field(default=10.0, gt=0)
     """Seconds that a request waits for one of these connections before it is told to come back later."""
+
+    queries_limit: int = Field(default=7, ge=1)
+    """ADQL queries that run at once, per process; more of them wait for `busy_timeout`. Below `stream_pool_size`, so
+    that a connection remains for a large cone search."""
+    queries_per_client: int = Field(default=4, ge=1)
+    """Those that one client may run at once, by its address."""
+    trusted_proxies: str = ""
+    """Addresses and networks of reverse proxies, separated by commas: their headers X-Forwarded-For and
+    X-Forwarded-Proto are believed. None if not given: those headers can be written by anybody."""
 
     sync_timeout: float = Field(default=300.0, gt=0)
     """Seconds that a query may take, the transfer of its rows included."""
@@ -97,6 +106,15 @@ class Settings(BaseSettings):
     """Rows of an answer to a request without MAXREC: enough for nearly every event list whole, about 200 MB."""
     maxrec_limit: int = Field(default=200_000_000, ge=1)
     """Rows of an answer at most, whatever MAXREC asks for. Rows travel as a stream: this bounds time, not memory."""
+
+    upload_limit_bytes: int = Field(default=1_000_000_000, ge=0)
+    """Bytes of all files that are uploaded with a query; of each file also when it is unpacked."""
+    upload_limit_rows: int = Field(default=10_000_000, ge=0)
+    """Rows of an uploaded table."""
+    upload_url_timeout: float = Field(default=60.0, gt=0)
+    """Seconds that the service takes at most to fetch a table from an address that a client names."""
+    upload_private_urls: bool = False
+    """Whether clients may name addresses in the service's own network, this machine included: for intranets."""
 
     authority: Annotated[str, AfterValidator(_authority)] = "localhost.demo"
     """Authority part of the IVOA identifiers of what is published (`ivo://AUTHORITY/...`)."""

@@ -41,8 +41,11 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: Starlette, listener: socket.socket, *, on_ready: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM; returns when all is closed."""
+def run(app: Starlette, listener: socket.socket, *, on_ready: Callable[[], None], trusted_proxies: str = "") -> None:
+    """Serve until SIGINT or SIGTERM; returns when all is closed.
+
+    `trusted_proxies` are addresses and networks, separated by commas, whose X-Forwarded headers are believed.
+    """
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -51,6 +54,7 @@ def run(app: Starlette, listener: socket.socket, *, on_ready: Callable[[], None]
         headers=[("Server", f"vo-service/{__version__}")],
         timeout_graceful_shutdown=GRACE,
         lifespan="on",
+        forwarded_allow_ips=trusted_proxies,
     )
     _Server(config, on_ready).run(sockets=[listener])
 

@@ -86,7 +86,7 @@ def _ordered(name: str, argument: Expression, at: int) -> Expression:
 
 def _string(name: str, argument: Expression, at: int) -> Expression:
     if kind_of(argument) not in ("string", "null"):
-        raise RefusedError(f"{name} takes a string here, but this is {described(argument)}", at)
+        raise RefusedError(f"{name} takes a string, but this is {described(argument)}", at)
     return _anything(name, argument, at)
 
 
@@ -105,7 +105,7 @@ def _geometry(*wanted: str) -> Callable[[str, Expression, int], Expression]:
         if kind == "null":
             return Conversion(argument, ADQL_TYPES[wanted[0].upper()])
         if kind not in wanted:
-            what = " or ".join(wanted).upper()
+            what = " or ".join(word.upper() for word in wanted)
             raise RefusedError(f"{name} takes a {what} here, but this is {described(argument)}", at)
         return argument
 
@@ -128,7 +128,7 @@ def _expect_within(name: str, parameter: Parameter, limits: tuple[int, int], arg
     if value is None and not parameter.constant:
         return
     if value is None or not low <= value <= high:
-        kind = "a number" if parameter.constant else "an integer"
+        kind = "a constant" if parameter.constant else "an integer"
         raise RefusedError(f"The {parameter.name} of {name} is {kind} from {low} to {high}", at)
 
 

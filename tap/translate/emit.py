@@ -58,7 +58,7 @@ from tap.translate.bound import (
 from tap.translate.constants import value_of
 from tap.translate.relations import Operand, relation_sql
 from tap.translate.shapes import shape_of
-from tap.translate.types import kind_of
+from tap.translate.types import GEOMETRIES, kind_of
 from vo_service.database.arrow import sql_type
 from vo_service.sky import moc, predicates
 from vo_service.sky.shapes import Polygon as PolygonShape
@@ -125,7 +125,7 @@ def _ordering(ordering: Ordering) -> str:
 def _entry(entry: Entry) -> str:
     match entry:
         case TableEntry():
-            schema, name = entry.table.stored_as or (entry.table.schema, entry.table.name)
+            schema, name = entry.table.sql_name
             return f"{_quoted(schema)}.{_quoted(name)} AS {entry.alias}"
         case QueryEntry():
             return f"({_query(entry.query)}) AS {entry.alias}"
@@ -198,6 +198,10 @@ def _conversion(node: Conversion) -> str:
         sql = f"to_char({sql}, 'YYYY-MM-DD\"T\"HH24:MI:SS.US')"
     elif source == "boolean":
         sql = f"CAST({sql} AS integer)"
+    elif source == "string" and wanted in GEOMETRIES and wanted != "moc":
+        sql = f"string_to_array(regexp_replace(trim({sql}), '\\s+', ' ', 'g'), ' ')"
+    elif source in GEOMETRIES and source != "moc" and wanted == "string":
+        sql = f"array_to_string({sql}, ' ')"
     sql = f"CAST({sql} AS {sql_type(target)})"
     if target.arraysize and target.arraysize[:-1].isdigit():
         return f"left({sql}, {target.arraysize[:-1]})"

@@ -64,25 +64,26 @@ class Expressions:
         return mocs.computed(calls.call(function, arguments, places, node.at), places)
 
     def _cast(self, node: tree.Cast) -> Expression:
+        if isinstance(node.operand, tree.String) and node.type.lower() in types.GEOMETRIES:
+            return shapes.of_text(node.type, node.operand)
         return types.cast(self.value(node.operand), node.type, node.length, node.at)
 
     def _point(self, node: tree.Point) -> Expression:
-        shapes.check_frame(node.coordsys)
         a, b = node.coordinate1, node.coordinate2
-        return shapes.point(self.value(a), self.value(b), a.at, b.at)
+        return shapes.point(self.value(a), self.value(b), a.at, b.at, shapes.frame_of(node.coordsys))
 
     def _circle(self, node: tree.Circle) -> Expression:
-        shapes.check_frame(node.coordsys)
-        return shapes.circle(self.value(node.centre), self.value(node.radius), node.centre.at, node.radius.at)
+        centre = self.value(_within_frame(node.centre, node.coordsys))
+        return shapes.circle(centre, self.value(node.radius), node.centre.at, node.radius.at)
 
     def _box(self, node: tree.Box) -> Expression:
-        shapes.check_frame(node.coordsys)
-        places = (node.centre.at, node.width.at, node.height.at)
-        return shapes.box(self.value(node.centre), self.value(node.width), self.value(node.height), places, node.at)
+        places, frame = (node.centre.at, node.width.at, node.height.at), shapes.frame_of(node.coordsys)
+        centre, width, height = self._values((node.centre, node.width, node.height))
+        return shapes.box(centre, width, height, places, node.at, frame)
 
     def _polygon(self, node: tree.Polygon) -> Expression:
-        shapes.check_frame(node.coordsys)
-        return shapes.polygon(self._values(node.vertices), [vertex.at for vertex in node.vertices], node.at)
+        vertices = [_within_frame(vertex, node.coordsys) for vertex in node.vertices]
+        return shapes.polygon(self._values(vertices), [vertex.at for vertex in node.vertices], node.at)
 
     def _region(self, node: tree.Region) -> Expression:
         return shapes.region(node.text)
@@ -227,6 +228,11 @@ _CONDITIONS: Final[dict[type, Callable[[Expressions, Any], Condition]]] = {
     tree.IsNull: Expressions._is_null,
     tree.Exists: Expressions._exists,
 }
+
+
+def _within_frame(node: tree.Value, coordsys: tree.String | None) -> tree.Value:
+    """Coordinates that a shape gives directly are in the shape's frame; a POINT has its own."""
+    return replace(node, coordsys=coordsys) if isinstance(node, tree.Point) and node.coordsys is None else node
 
 
 def _maybe_not(condition: Condition, negated: bool) -> Condition:

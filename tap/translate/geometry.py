@@ -122,9 +122,8 @@ class _Pass:
 
     def _enter_table(self, entry: TableEntry) -> None:
         self._matches.enter(entry)
-        position = entry.table.position
-        if position is not None:
-            ra, dec = (Reference(entry.alias, name, _HPX) for name in (position.ra, position.dec))
+        if entry.table.position is not None:
+            ra, dec = (Reference(entry.alias, name, _HPX) for name in entry.table.sql_position)
             self._positions[ra, dec] = Reference(entry.alias, HPX_COLUMN, _HPX)
 
     def _enter_query(self, alias: str, query: Query) -> None:

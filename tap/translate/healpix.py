@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from typing import Final, TypeAlias, cast
+from typing import Final, TypeAlias, TypeVar, cast
 
 from tap.functions.declaration import ADQL_TYPES
 from tap.functions.udf_sky import HEALPIX_INDEX
@@ -41,6 +41,8 @@ from vo_service.sky.healpix import ORDER, PIXELS
 
 _HPX: Final = Column(HPX_COLUMN, "long")
 _MIRRORED: Final = {"=": "=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
+
+_Kind = TypeVar("_Kind", bound=Node)
 
 _Positions: TypeAlias = dict[tuple[Reference, Reference], Reference]
 """Right ascension and declination of positions that are indexed, to the index beside them."""
@@ -105,18 +107,27 @@ def _at(alias: str, ra: str, dec: str) -> tuple[Reference, Reference]:
 
 
 class _Pass:
-    def __init__(self, positions: _Positions) -> None:
+    """Changes calls; and conditions, unless they are asked of groups: those have one pixel, but not one index."""
+
+    def __init__(self, positions: _Positions, *, ranges: bool = True) -> None:
         self._positions = positions
+        self._ranges = ranges
 
     def node(self, node: Node) -> Node:
         """The node with other calls and conditions within."""
-        condition = self._condition(node)
+        condition = self._condition(node) if self._ranges else None
         if condition is not None:
             return condition
         found = self._pixel(node)
         if found is not None:
             hpx, shift = found
             return Operation(hpx, ((">>", Constant(shift, ADQL_TYPES["INTEGER"])),), ADQL_TYPES["BIGINT"])
+        if isinstance(node, Select) and node.having is not None:
+            having = _Pass(self._positions, ranges=False).node(node.having)
+            return replace(self._with_parts(replace(node, having=None)), having=cast("Condition", having))
+        return self._with_parts(node)
+
+    def _with_parts(self, node: _Kind) -> _Kind:
         slots = ((name, getattr(node, name)) for name in getattr(node, "__slots__", ()))
         new = {name: part for name, old in slots if (part := self._part(old)) is not old}
         return replace(node, **new) if new else node  # type: ignore[type-var]

@@ -38,8 +38,14 @@ def find_table(catalog: Catalog, name: TableName) -> Table:
     raise RefusedError(
         f"There is no table {_written(name.parts)}",
         name.at,
-        _similar_table(name, catalog) or "The tables are listed in TAP_SCHEMA.tables",
+        _similar_table(name, catalog) or _where_tables_are(name),
     )
+
+
+def _where_tables_are(name: TableName) -> str:
+    if len(name.parts) == 2 and name.parts[0].name.upper() == "TAP_UPLOAD":
+        return "Tables in TAP_UPLOAD come with the query: UPLOAD=name,param:part or UPLOAD=name,https://..."
+    return "The tables are listed in TAP_SCHEMA.tables"
 
 
 def _similar_table(name: TableName, catalog: Catalog) -> str | None:

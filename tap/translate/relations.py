@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from tap.translate.types import Kind
-from vo_service.sky.predicates import separation_sql
+from vo_service.sky.predicates import literal, separation_sql
 
-_SAME_PLACE: Final = "1e-10"
+_SAME_PLACE: Final = literal(1e-10)
 """Degrees within which two points are one: 0.4 micro-arcseconds, as far as doubles tell positions apart."""
 
 
@@ -52,7 +52,9 @@ def _point_in_moc(ra: str, dec: str, moc: str) -> str:
 
 
 def _circle_in_circle(ra1: str, dec1: str, radius1: str, ra2: str, dec2: str, radius2: str) -> str:
-    return f"({separation_sql(ra1, dec1, ra2, dec2)} + {radius1} <= {radius2} OR {radius2} >= 180)"
+    """The whole sky contains every circle, but not what is null."""
+    most = f"CASE WHEN {radius2} >= 180 THEN 360 ELSE {radius2} END"
+    return f"{separation_sql(ra1, dec1, ra2, dec2)} + {radius1} <= {most}"
 
 
 def _circles_meet(ra1: str, dec1: str, radius1: str, ra2: str, dec2: str, radius2: str) -> str:

@@ -206,8 +206,8 @@ class _Resolver:
 
     def _relation(self, names: tuple[str, ...], columns: tuple[Column, ...], table: Table | None = None) -> Relation:
         self._relations += 1
-        sql_names = [c.name for c in columns] if table else [bound.output_name(place) for place in range(len(columns))]
-        return Relation(f"t{self._relations}", names, columns, tuple(sql_names))
+        sql_names = table.sql_columns if table else tuple(bound.output_name(place) for place in range(len(columns)))
+        return Relation(f"t{self._relations}", names, columns, sql_names)
 
 
 def _columns_of_item(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from tap.adql.tree import String
 from tap.functions.declaration import ADQL_TYPES, Function, Parameter
@@ -20,6 +20,7 @@ from tap.translate.bound import (
     Distance,
     Element,
     Expression,
+    Moc,
     Point,
     Polygon,
     Relation,
@@ -29,6 +30,8 @@ from tap.translate.refusal import RefusedError
 from tap.translate.types import GEOMETRIES, as_number, kind_of
 from vo_service.catalog.model import Column
 from vo_service.sky import shapes as sky
+from vo_service.sky.frames import TO_ICRS, frame_named, shape_to_icrs, to_icrs
+from vo_service.sky.moc import MocError, parse_moc
 from vo_service.sky.stcs import parse_region
 
 _DOUBLE: Final = ADQL_TYPES["DOUBLE PRECISION"]
@@ -39,37 +42,42 @@ _TRUTH: Final = {
     "CONTAINS": Column("", "int", description="1 if the second region contains the first, else 0"),
     "INTERSECTS": Column("", "int", description="1 if the regions have a position in common, else 0"),
 }
-_ICRS: Final = frozenset({"", "ICRS", "UNKNOWNFRAME"})
-"""The frames of the deprecated first argument that need no conversion; UNKNOWNFRAME is STC-S for none in particular."""
-
 
 # Putting together -----------------------------------------------------------------------------------------------------
 
 
-def point(ra: Expression, dec: Expression, ra_at: int, dec_at: int) -> Point:
+def point(ra: Expression, dec: Expression, ra_at: int, dec_at: int, frame: str = "ICRS") -> Point:
     """POINT: refused if a coordinate is no number, or a constant outside its limits."""
     ra, dec = as_number(ra, "POINT", ra_at), as_number(dec, "POINT", dec_at)
     _expect_within(ra, 0, 360, "Right ascension", ra_at)
     _expect_within(dec, -90, 90, "Declination", dec_at)
-    return Point(ra, dec, ADQL_TYPES["POINT"])
+    return _in_icrs(Point(ra, dec, ADQL_TYPES["POINT"]), frame)
 
 
 def circle(centre: Expression, radius: Expression, centre_at: int, radius_at: int) -> Circle:
     """CIRCLE: refused if the radius is no number, or a constant outside its limits."""
     radius = as_number(radius, "The radius of CIRCLE", radius_at)
     _expect_within(radius, 0, 180, "The radius of CIRCLE", radius_at)
-    return Circle(as_point(centre, "CIRCLE", centre_at), radius, ADQL_TYPES["CIRCLE"])
+    return Circle(as_point(centre, "CIRCLE", centre_at), _radius(radius), ADQL_TYPES["CIRCLE"])
 
 
-def box(centre: Expression, width: Expression, height: Expression, places: tuple[int, int, int], at: int) -> Expression:
-    """BOX, which is a polygon: refused if a side is a constant outside its limits."""
+def box(
+    centre: Expression, width: Expression, height: Expression, places: tuple[int, int, int], at: int, frame: str
+) -> Expression:
+    """BOX, which is a polygon: refused if a side is a constant outside its limits.
+
+    The centre is in the frame, whose circles of latitude the box goes along.
+    """
     centre = as_point(centre, "BOX", places[0])
     sides = [as_number(side, "BOX", place) for side, place in zip((width, height), places[1:], strict=True)]
     numbers = [value_of(part) for part in (centre.ra, centre.dec, *sides)]
     if None in numbers:
+        if frame != "ICRS":
+            raise RefusedError(f"A BOX of {frame} must be constant here", at)
         return Box(centre, sides[0], sides[1], ADQL_TYPES["POLYGON"])
     try:
-        return _polygon(sky.box(*numbers))  # type: ignore[arg-type]
+        shape = shape_to_icrs(sky.box(*numbers), frame)  # type: ignore[arg-type]
+        return _polygon(cast("sky.Polygon", shape))
     except sky.ShapeError as error:
         raise RefusedError(f"This is no BOX: {error}", at) from None
 
@@ -88,13 +96,27 @@ def polygon(vertices: Sequence[Expression], places: Sequence[int], at: int) -> P
 def region(text: String) -> Expression:
     """REGION: a point, circle or polygon."""
     try:
-        shape = parse_region(text.value)
+        return _described(text.value)
     except sky.ShapeError as error:
         raise RefusedError(f"REGION: {error}", text.at, "For example REGION('Circle ICRS 10 20 0.5')") from None
+
+
+def of_text(adql_type: str, text: String) -> Expression:
+    """CAST of a literal string: the numbers of a point, circle or polygon (DALI 1.1, section 3.3), or a MOC."""
+    try:
+        if adql_type == "MOC":
+            return Moc(parse_moc(text.value), ADQL_TYPES["MOC"])
+        return _described(f"{'Position' if adql_type == 'POINT' else adql_type} {text.value}")
+    except (sky.ShapeError, MocError) as error:
+        raise RefusedError(f"CAST to {adql_type}: {error}", text.at) from None
+
+
+def _described(text: str) -> Expression:
+    shape = parse_region(text)
     if isinstance(shape, sky.Polygon):
         return _polygon(shape)
     centre = Point(_constant(shape.ra), _constant(shape.dec), ADQL_TYPES["POINT"])
-    if text.value.split()[0].upper() == "POSITION":
+    if text.split(maxsplit=1)[0].upper() == "POSITION":
         return centre
     return Circle(centre, _constant(shape.radius), ADQL_TYPES["CIRCLE"])
 
@@ -104,19 +126,51 @@ def _polygon(shape: sky.Polygon) -> Polygon:
     return Polygon(tuple(points), ADQL_TYPES["POLYGON"])
 
 
+def _radius(radius: Expression) -> Expression:
+    """The radius of a circle, NULL where the value of a column makes no circle."""
+    return radius if value_of(radius) is not None else Call(_RADIUS, (radius,), radius.column)
+
+
 def _constant(number: float) -> Constant:
     return Constant(float(number), _DOUBLE)
 
 
-def check_frame(coordsys: String | None) -> None:
-    """Coordinates of other frames are refused rather than taken for ICRS (ADQL 2.1, section 4.2.5: deprecated)."""
-    if coordsys is None:
-        return
-    frame = coordsys.value.split()[:1]
-    if frame and frame[0].upper() not in _ICRS:
+def frame_of(coordsys: String | None) -> str:
+    """The frame that the deprecated first argument names (ADQL 2.1, section 4.2.5); ICRS if it is left out."""
+    word = (coordsys.value.split() or [""])[0] if coordsys is not None else ""
+    frame = frame_named(word)
+    if coordsys is not None and frame is None:
         raise RefusedError(
-            f"Coordinates are ICRS here, not {frame[0]}", coordsys.at, "Leave this argument out, or write 'ICRS'"
+            f"{word} is no frame here; expected ICRS, {', '.join(TO_ICRS)}",
+            coordsys.at,
+            "Without this argument, coordinates are ICRS",
         )
+    return frame or "ICRS"
+
+
+def _in_icrs(where: Point, frame: str) -> Point:
+    """A point of a frame in ICRS: computed here if it is constant, else by the database."""
+    if frame == "ICRS":
+        return where
+    ra, dec = value_of(where.ra), value_of(where.dec)
+    if ra is not None and dec is not None:
+        a, b = to_icrs(ra, dec, frame)
+        return Point(_constant(a), _constant(b), where.column)
+    turned = Call(_TURNED[frame], (where,), where.column)
+    return Point(Element(turned, 1, _DEGREES), Element(turned, 2, _DEGREES), where.column)
+
+
+_TURNED: Final = {
+    frame: Function(
+        frame,
+        (Parameter("point", "POINT"),),
+        "POINT",
+        "",
+        f"adql.turned({{0}}, adql.frame('{frame}'), adql.frame('ICRS'))",
+        lambda _: ADQL_TYPES["POINT"],
+    )
+    for frame in TO_ICRS
+}
 
 
 def _expect_within(expression: Expression, low: float, high: float, what: str, at: int) -> None:
@@ -144,7 +198,7 @@ def as_geometry(expression: Expression, where: str, at: int) -> Expression:
         return as_point(expression, where, at)
     if kind == "circle" and not isinstance(expression, Circle):
         centre = Point(Element(expression, 1, _DEGREES), Element(expression, 2, _DEGREES), ADQL_TYPES["POINT"])
-        return Circle(centre, Element(expression, 3, _DEGREES), expression.column)
+        return Circle(centre, _radius(Element(expression, 3, _DEGREES)), expression.column)
     if kind not in GEOMETRIES:
         raise RefusedError(
             f"{where} takes geometries, but this is none", at, "For example POINT(ra, dec) or CIRCLE(ra, dec, radius)"
@@ -237,6 +291,14 @@ def _area_sql(arguments: Sequence[Column]) -> str:
     }[arguments[0].xtype or ""]
 
 
+_RADIUS: Final = Function(
+    "RADIUS",
+    (Parameter("radius", "NUMERIC"),),
+    "DOUBLE PRECISION",
+    "",
+    "CASE WHEN {0} BETWEEN 0 AND 180 THEN {0} END",
+    lambda arguments: arguments[0],
+)
 _GEOMETRY: Final = (Parameter("geometry", "ANY"),)
 _AREA_OF: Final = Function("AREA", _GEOMETRY, "DOUBLE PRECISION", "", _area_sql, lambda _: _AREA)
 _CENTROID_OF: Final = Function(

@@ -50,7 +50,7 @@ def _kind_of_column(column: Column) -> Kind:
     if column.is_string:
         return column.xtype if column.xtype in ("timestamp", "moc") else "string"  # type: ignore[return-value]
     if column.arraysize is not None:
-        return column.xtype if column.xtype in GEOMETRIES else "array"  # type: ignore[return-value]
+        return column.xtype if column.xtype in GEOMETRIES else "array"
     return "boolean" if column.datatype == "boolean" else "number"
 
 
@@ -238,10 +238,11 @@ def unified(columns: Sequence[Column], at: int, where: str) -> Column:
 
 _CASTS: Final[dict[str, frozenset[Kind]]] = {
     "number": frozenset({"number", "string", "boolean"}),
-    "string": frozenset({"number", "string", "timestamp"}),
+    "string": frozenset({"number", "string", "timestamp", *GEOMETRIES}),
     "timestamp": frozenset({"string", "timestamp"}),
+    **{kind: frozenset({"string", kind}) for kind in GEOMETRIES},
 }
-"""What can become a number, a string or a timestamp (ADQL 2.1, section 4.7.1)."""
+"""What can become a number, a string, a timestamp or a geometry (ADQL 2.1, section 4.7.1)."""
 
 
 def cast(operand: Expression, adql_type: str, length: int | None, at: int) -> Expression:
@@ -260,10 +261,10 @@ def _cast_target(operand: Expression, adql_type: str, length: int | None, at: in
         target = replace(_STRING, arraysize=f"{length}*") if length is not None else _STRING
         if operand.column.datatype == "unicodeChar":
             target = replace(target, datatype="unicodeChar")
-    elif adql_type in ADQL_TYPES and adql_type not in ("POINT", "CIRCLE"):
+    elif adql_type in ADQL_TYPES:
         target = ADQL_TYPES[adql_type]
     else:
-        raise RefusedError(f"CAST to {adql_type} is not supported yet", at)
-    if adql_type in ("CHAR", "VARCHAR", "TIMESTAMP"):
+        raise RefusedError(f"CAST to {adql_type} is not possible here", at)
+    if _kind_of_column(target) != "number":
         return target
     return replace(target, unit=operand.column.unit, ucd=derived_ucd(operand.column))

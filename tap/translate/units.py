@@ -7,7 +7,7 @@ from dataclasses import replace
 from tap.functions.declaration import ADQL_TYPES, derived_ucd
 from tap.translate.bound import Constant, Expression, Operation
 from tap.translate.refusal import RefusedError
-from tap.translate.types import as_number, kind_of
+from tap.translate.types import as_number
 from vo_service.catalog.vocabulary.unit import check_unit, conversion_factor
 
 
@@ -20,8 +20,6 @@ def in_unit(operand: Expression, at: int, unit: str, unit_at: int) -> Expression
     operand = as_number(operand, "IN_UNIT", at)
     try:
         check_unit(unit)
-        if kind_of(operand) == "null":
-            return replace(operand, column=replace(operand.column, unit=unit))
         factor = conversion_factor(check_unit(_unit_of(operand, at)), unit)
     except ValueError as error:
         raise RefusedError(f"IN_UNIT cannot convert this: {error}", unit_at) from None

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.support.columns import SAMPLES, batch_of
+from tests.support.documents import ENDINGS, written
 from tests.support.judges import stilts, votlint_complaints
 from vo_service.catalog.model import Column
 from vo_service.formats.base import Info, ResultTable
@@ -26,20 +27,12 @@ EXPLAINED = re.compile(
 """An empty TD is NULL for any type (VOTable 1.4, section 6), but not to votlint for single characters and arrays of one
 size. Its reader does understand them, as the tests below show."""
 
-ENDINGS = ("end", "overflow", "failure")
-
 
 def document(name: str, ending: str = "end", columns: tuple[Column, ...] = COLUMNS) -> bytes:
     writer = find_format(name).writer(ResultTable(columns, description="<&>", infos=(Info("a", "b"),)))
     batch = BATCH.select([column.name for column in columns])
-    begun = writer.start() + writer.batch(batch.slice(0, 5)) + writer.batch(batch.slice(5))
-    match ending:
-        case "overflow":
-            return begun + writer.overflow(ROWS)
-        case "failure":
-            return begun + writer.failure("it broke")
-        case _:
-            return begun + writer.end()
+    told = ROWS if ending == "overflow" else "it broke"
+    return written(writer, batch.slice(0, 5), batch.slice(5), ending=ending, told=told)
 
 
 def read_by_stilts(document: bytes, folder: Path, kind: str) -> list[dict[str, str]]:

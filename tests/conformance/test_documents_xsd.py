@@ -10,6 +10,7 @@ import pytest
 
 from conesearch.capabilities import ConeSearchCapability
 from tap.capabilities import tap_capabilities
+from tests.support.documents import written
 from tests.support.xsd import complaints
 from vo_service.catalog.model import Catalog, Column, ForeignKey, Schema, Table
 from vo_service.catalog.tap_schema import TABLES
@@ -50,14 +51,7 @@ def result(name: str, ending: str) -> bytes:
             "flux": pa.array([[1, 2, 3], None], pa.list_(pa.float32())),
         }
     )
-    begun = writer.start() + writer.batch(rows)
-    match ending:
-        case "overflow":
-            return begun + writer.overflow(2)
-        case "failure":
-            return begun + writer.failure("a & b")
-        case _:
-            return begun + writer.end()
+    return written(writer, rows, ending=ending, told=2 if ending == "overflow" else "a & b")
 
 
 DOCUMENTS = {

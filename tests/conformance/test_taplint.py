@@ -15,7 +15,7 @@ import pytest
 from tests.support.judges import stilts
 from tests.support.service import Service
 
-STAGES = ("TMV", "TME", "TMS", "TMC", "CPV", "CAP", "AVV", "QGE", "QPO", "MDQ")
+STAGES = ("TMV", "TME", "TMS", "TMC", "CPV", "CAP", "AVV", "QGE", "QPO", "MDQ", "EXA")
 
 LINE = re.compile(r"^([EWF])-(\w{3})-(\w{4})-\d+ (.*)")
 

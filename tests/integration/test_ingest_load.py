@@ -414,6 +414,9 @@ def test_several_tables_and_their_keys(fresh: Access, tmp_path: Path) -> None:
     paths = [file(tmp_path, "run\n1\n1\n", "ev1.csv"), file(tmp_path, "run\n2\n", "ev2.csv")]
     with pytest.raises(IngestError, match=r"a foreign key to ingest\.runs, which is not published"):
         load(fresh, both, paths)
+    wrong = description(tmp_path, text.replace("runs.Run", "runs.Name"))
+    with pytest.raises(IngestError, match=r"a foreign key to ingest\.runs, which has no column Name"):
+        load(fresh, wrong, [*paths, file(tmp_path, "Run\n1\n2\n", "runs.csv")])
     with pytest.raises(IngestError, match=r"No table of the description takes .*stray\.csv"):
         load(fresh, both, [*paths, file(tmp_path, "a\n1\n", "stray.csv")])
     with pytest.raises(IngestError, match="No file is given"):
@@ -423,6 +426,11 @@ def test_several_tables_and_their_keys(fresh: Access, tmp_path: Path) -> None:
     assert [
         (key.from_table, key.target_table, key.columns) for key in catalog(fresh).keys if key.from_table[:6] == "ingest"
     ] == [("ingest.events", "ingest.runs", (("run", "Run"),))]
+    assert read(
+        fresh,
+        "SELECT from_table, target_table, from_column, target_column FROM tap_schema.keys"
+        " JOIN tap_schema.key_columns USING (key_id) WHERE from_table = 'ingest.events'",
+    ) == [("ingest.events", "ingest.runs", "run", "Run")]
 
 
 def test_names_that_differ_by_case_only(fresh: Access, tmp_path: Path) -> None:

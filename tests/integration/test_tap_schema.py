@@ -99,7 +99,7 @@ def test_statistics_of_a_load(fresh: Access, tmp_path: Path) -> None:
     assert statistics(fresh) == {
         "run": ("-7", "9007199254740993", 0),
         "rate": ("1e-300", "2.5", 1),
-        "gain": ("0.1", "0.1", 1),
+        "gain": ("0.10000000149011612", "0.10000000149011612", 1),
         "began": ("2019-12-31T23:00:00", "2020-01-01T00:00:00.25", 1),
         "label": (None, None, 1),
         "good": (None, None, 1),
@@ -114,7 +114,7 @@ def test_statistics_grow_with_appended_rows_and_begin_anew_with_others(fresh: Ac
     both = statistics(fresh)
     assert (both["run"], both["rate"]) == (("-7", "9007199254740993", 0), ("1e-300", "1000", 1))
     assert (both["gain"], both["began"]) == (
-        ("-0.5", "0.1", 1),
+        ("-0.5", "0.10000000149011612", 1),
         ("2019-12-31T23:00:00", "2021-06-01T12:00:00", 1),
     )
     assert (both["label"], both["good"]) == ((None, None, 2), (None, None, 2))
@@ -128,7 +128,7 @@ def test_statistics_grow_with_appended_rows_and_begin_anew_with_others(fresh: Ac
 
 def test_statistics_are_those_that_the_database_finds(fresh: Access, tmp_path: Path) -> None:
     """Many batches, some of them without values."""
-    content = "".join(f"{i},{i * 7919 % 100003 if i % 3 else '-'},{i / 8},-,x,-\n" for i in range(200_000))
+    content = "".join(f"{i},{i * 7919 % 100003 if i % 3 else '-'},{0.1 + i / 7},-,x,-\n" for i in range(200_000))
     load(fresh, description(tmp_path, RUNS), write(tmp_path, HEAD + content))
     found = statistics(fresh)
     for name, kind in (("run", "bigint"), ("rate", "float8"), ("gain", "real")):
@@ -136,6 +136,8 @@ def test_statistics_are_those_that_the_database_finds(fresh: Access, tmp_path: P
             fresh, f"SELECT min({name}), max({name}), count(*) - count({name}) FROM st.runs"
         )
         assert read(fresh, f"SELECT '{found[name][0]}'::{kind}, '{found[name][1]}'::{kind}") == [(smallest, largest)]
+        everything = f"{name} IS NULL OR {name} BETWEEN {found[name][0]} AND {found[name][1]}"
+        assert read(fresh, f"SELECT count(*) FROM st.runs WHERE {everything}") == [(200_000,)]
         assert found[name][2] == nulls
 
 

@@ -44,6 +44,10 @@ SAMPLES: Final[dict[Column, Values]] = {
     Column("matrix", "int", "2x3"): [[1, 2, 3, 4, 5, 6], [0] * 6, None, [-1] * 6],
     Column("truth_pair", "boolean", "2"): [[True, False], [False, False], None, [True, True]],
     Column("point", "double", "2", xtype="point"): [[0.0, -90.0], [359.5, 1 / 3], None, [1.0, 2.0]],
+    Column("circle", "double", "3", xtype="circle"): [[10.0, -5.5, 0.1], [0.0, 90.0, 180.0], None, [1.0, 2.0, 3.0]],
+    Column("polygon", "double", "*", xtype="polygon"): [[1.0, 2.0, 3.0, 4.0, 5.0, 7.0], [0.5] * 8, None, [0.0] * 6],
+    Column("interval", "double", "2", xtype="interval"): [[-1.0, 1.0], [0.0, math.inf], None, [2.0, 2.5]],
+    Column("moc", "char", "*", xtype="moc"): ["3/1-4 5/1500", "0/0-11", None, "29/7"],
     Column("bytes", "unsignedByte", "*"): [b"\x00\xff", b"", None, b"x"],
     Column("three_bytes", "unsignedByte", "3"): [b"\x00\xff\x01", b"abc", None, b"\x00\x00\x00"],
 }

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import hpgeom
 import numpy as np
 import psycopg
 from psycopg import sql
 
+from tests.support.sphere import star
 from vo_service.catalog.model import HPX_COLUMN, Catalog, Column, Position, Schema, Table
 from vo_service.catalog.tap_schema import TABLES
 from vo_service.database.arrow import sql_type
@@ -64,12 +66,31 @@ SHOWERS: Final = Table(
     ),
 )
 SECOND_EVENTS: Final = Table("cosmic", "events", (Column("event_id", "long"), Column("energy", "double", unit="TeV")))
+REGIONS: Final = Table(
+    "sky",
+    "regions",
+    (
+        Column("id", "int"),
+        Column("ra", "double", unit="deg", ucd="pos.eq.ra"),
+        Column("dec", "double", unit="deg", ucd="pos.eq.dec"),
+        Column("radius", "double", unit="deg", ucd="phys.angSize"),
+        Column("width", "double", unit="deg"),
+        Column("height", "double", unit="deg"),
+        Column("place", "double", arraysize="2", xtype="point", unit="deg"),
+        Column("disc", "double", arraysize="3", xtype="circle", unit="deg"),
+        Column("outline", "double", arraysize="*", xtype="polygon", unit="deg"),
+        Column("cells", "char", arraysize="*", xtype="moc"),
+    ),
+)
+"""Regions of one place and size in each row, made of numbers and as values; then rows with NULLs or no shapes."""
+
 ODD: Final = Table('odd"one', "the table", (Column("Id", "int"),))
 
 CATALOG: Final = Catalog(
     (
         Schema("ev", (EVENTS, ALERTS)),
         Schema("cosmic", (SHOWERS, SECOND_EVENTS)),
+        Schema("sky", (REGIONS,)),
         Schema('odd"one', (ODD,)),
         Schema("tap_schema", TABLES),
     )
@@ -120,11 +141,61 @@ def shower_rows() -> list[Row]:
     return [(10.0**i, None if i == 3 else 10.0 * i, [1.0 * i, 2.0], i, i + 1, -i, i, 2 * i) for i in range(8)]
 
 
+_REGIONS: Final = (
+    [(ra, dec, size) for ra, dec in ((10.0, 90.0), (0.0, -90.0), (0.0, 0.0)) for size in (1e-5, 0.3, 12.0, 80.0)]
+    + [(359.9, 30.0, 1.0), (0.2, -60.0, 40.0), (45.0, 41.810314895778596, 2.0), (83.6331, 22.0145, 1e-3)]
+    + [(83.6331, 22.0145, 5.0), (83.64, 22.01, 60.0), (180.0, 0.0, 75.0), (359.7, -0.2, 0.1), (200.0, 88.0, 20.0)]
+    + [(2.0, 1.0, 2.5), (1.0, 2.0, 0.5), (123.4, 85.0, 6.0), (300.0, -45.0, 25.0), (120.0, 10.0, 60.0)]
+)
+"""Right ascension, declination and size; they overlap, hold each other, hold poles, lie across RA = 0."""
+
+
+def region_rows() -> list[Row]:
+    """Rows of `sky.regions`: places and sizes of above, then one for each way to be no region."""
+    random = np.random.default_rng(4)
+    rows = [_region(number, *place, random) for number, place in enumerate(_REGIONS)]
+    whole, *_ = rows[4:]
+    for column in range(1, len(whole)):
+        rows.append((100 + column, *(None if place == column else value for place, value in enumerate(whole) if place)))
+    rows += [(120 + place, *whole[1:3], radius, *whole[4:7], [*whole[6], radius], *whole[8:])
+             for place, radius in enumerate((-1.0, -1e-9, 180.0001, 1000.0, float("nan")))]  # fmt: skip
+    rows += [(140 + place, *whole[1:8], outline, whole[9]) for place, outline in enumerate(NO_POLYGONS)]
+    rows.append((160, *whole[1:6], [None, 1.0], [1.0, None, 1.0], *whole[8:]))
+    rows.append((161, *whole[1:6], [], [1.0, 2.0], *whole[8:]))
+    return rows
+
+
+def _region(number: int, ra: float, dec: float, size: float, random: np.random.Generator) -> Row:
+    radius = 180.0 if number == 3 else 1.8 * size if number % 4 == 3 else 0.7 * size
+    outline = star((ra, dec), size, int(random.integers(3, 9)), random, 1 if number % 3 == 0 else 0.3)
+    order = max(0, round(np.log2(200 / size)) + number % 3)
+    cells = hpgeom.query_circle(1 << order, ra, dec, size, inclusive=True)
+    cells = np.sort(hpgeom.ring_to_nest(1 << order, cells))
+    finer = f"{order + 2}/{int(cells[-1]) * 16 + 17} " if number % 2 else ""
+    text = f"{order}/{' '.join(map(str, cells[:-1]))} {finer}"
+    width, height = 1.6 * size, 0.9 * size if number % 2 else 2.1 * size
+    return (number, ra, dec, radius, width, height, [ra, dec], [ra, dec, radius], outline.numbers, text)
+
+
+NO_POLYGONS: Final = (
+    [],
+    [10.0, 10.0, 20.0, 20.0],
+    [0.0, 0.0, 10.0, 0.0, 10.0, 10.0, 5.0],
+    [0.0, 0.0, 120.0, 0.0, 240.0, 0.0],
+    [0.0, 0.0, 100.0, 0.0, 200.0, 10.0, 300.0, -10.0],
+    [0.0, 95.0, 10.0, 0.0, 10.0, 10.0],
+    [0.0, None, 10.0, 0.0, 10.0, 10.0],
+    [float("nan"), 0.0, 10.0, 0.0, 10.0, 10.0],
+    [float("inf"), 0.0, 10.0, 0.0, 10.0, 10.0],
+)
+"""Numbers that make no polygon, though they stand in a column of polygons."""
+
 ROWS: Final[dict[Table, list[Row]]] = {
     EVENTS: event_rows(),
     ALERTS: alert_rows(),
     SHOWERS: shower_rows(),
     SECOND_EVENTS: [(3, 1.5), (5, None), (5, 2.5)],
+    REGIONS: region_rows(),
     ODD: [(1,), (2,)],
 }
 

@@ -6,9 +6,11 @@ import asyncio
 import gzip
 import io
 import socket
+import tempfile
 import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import uvicorn
+from astropy.io import fits
 from astropy.io.votable import parse as parse_votable
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -103,6 +106,24 @@ async def serve() -> AsyncIterator[Serve]:
     await asyncio.gather(*tasks)
 
 
+Spools = Callable[[], list[Path]]
+
+
+@pytest.fixture
+def spools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spools:
+    """Lists the temporary files, which have no names, that are open now."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def listed() -> list[Path]:
+        files = []
+        for descriptor in Path("/proc/self/fd").iterdir():
+            with suppress(FileNotFoundError):
+                files.append(descriptor.readlink())
+        return [file for file in files if tmp_path in file.parents]
+
+    return listed
+
+
 def table_of(content: bytes) -> tuple[list[int], list[str]]:
     """The first column of a document, and the values of its QUERY_STATUS."""
     (resource,) = parse_votable(io.BytesIO(content)).resources
@@ -188,6 +209,43 @@ async def test_a_failure_in_csv_breaks_the_transfer(serve: Serve) -> None:
     client = await serve(Source(rows(0), QueryError("broken")))
     with pytest.raises(httpx.RemoteProtocolError):
         await client.get("/", params={"format": "csv"})
+
+
+async def test_a_format_that_knows_its_head_at_the_end_tells_of_failures_in_error_documents(
+    serve: Serve, spools: Spools
+) -> None:
+    client = await serve(Source(*[rows(i * ROWS) for i in range(5)], QueryError("broken")))
+    answer = await client.get("/", params={"format": "fits"})
+    assert answer.status_code == 400
+    assert b"broken" in answer.content
+    assert spools() == []
+
+
+async def test_such_a_format_leaves_in_pieces(serve: Serve, spools: Spools) -> None:
+    client = await serve(Source(*[rows(i * ROWS) for i in range(20)]), maxrec=19 * ROWS)
+    answer = await client.get("/", params={"format": "fits"})
+    assert answer.headers["transfer-encoding"] == "chunked"
+    with fits.open(io.BytesIO(answer.content)) as hdus:
+        assert hdus[1].header["QSTATUS"] == "OVERFLOW"
+        assert np.array_equal(hdus[1].data["n"], np.arange(19 * ROWS))
+    assert spools() == []
+
+
+@pytest.mark.parametrize("left", ["while rows come", "while it reads"])
+async def test_a_client_that_leaves_lets_the_temporary_file_go(serve: Serve, spools: Spools, left: str) -> None:
+    many = [rows(i * 10 * ROWS, 10 * ROWS) for i in range(20)]
+    source = Source(*many, asyncio.Event()) if left == "while rows come" else Source(*many)
+    client = await serve(source)
+    with suppress(httpx.ReadTimeout):
+        async with client.stream("GET", "/?format=fits", timeout=2) as answer:
+            await anext(answer.aiter_raw())
+            assert spools() != []
+    await asyncio.wait_for(source.closed.wait(), 10)
+    for _ in range(1000):
+        if not spools():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("The temporary file is still open")
 
 
 @pytest.mark.parametrize("left", ["while it waits for the first rows", "while it reads"])

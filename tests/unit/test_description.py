@@ -288,6 +288,15 @@ def test_all_problems_with_their_lines(tmp_path: Path) -> None:
             ),
             "as many columns as referencedColumns",
         ),
+        *(
+            (table("- {name: x, datatype: int}", f"constraints: [{key}]"), message)
+            for key, message in (
+                ('{"@type": ForeignKey, columns: y, referencedColumns: a.b}', "columns: there is no column 'y'"),
+                ('{"@type": ForeignKey, columns: x, referencedColumns: b}', "each written table.column"),
+                ('{"@type": ForeignKey, columns: [x, x], referencedColumns: [a.b, c.d]}', "columns of one table"),
+                (", ".join(['{"@type": ForeignKey, columns: x, referencedColumns: a.b}'] * 2), "these columns already"),
+            )
+        ),
     ],
 )
 def test_problems(tmp_path: Path, text: str, message: str) -> None:

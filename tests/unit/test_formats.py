@@ -13,6 +13,7 @@ import pytest
 from astropy.io.votable import parse as parse_votable
 from astropy.io.votable import parse_single_table
 
+from tests.support.documents import written
 from vo_service.catalog.model import Column
 from vo_service.database.arrow import arrow_schema
 from vo_service.errors import QueryError, UsageError
@@ -68,7 +69,7 @@ def batch(columns: tuple[Column, ...] = COLUMNS) -> pa.RecordBatch:
 
 def document(name: str, *batches: pa.RecordBatch, columns: tuple[Column, ...] = COLUMNS) -> bytes:
     writer = find_format(name).writer(ResultTable(columns, infos=(Info("query", "SELECT <1>", "why & how"),)))
-    return b"".join([writer.start(), *(writer.batch(b) for b in batches), writer.end()])
+    return written(writer, *batches)
 
 
 def equal(found: object, expected: object) -> bool:
@@ -130,9 +131,8 @@ def test_votable_endings(name: str) -> None:
     table = ResultTable((Column("a", "int"),))
     rows = pa.RecordBatch.from_pydict({"a": pa.array([1], pa.int32())})
     for ending, status, text in (("overflow", "OVERFLOW", "more rows"), ("failure", "ERROR", "it <broke>")):
-        writer = find_format(name).writer(table)
-        end = writer.overflow(1) if ending == "overflow" else writer.failure("it <broke>")
-        votable = parse_votable(io.BytesIO(writer.start() + writer.batch(rows) + end))
+        told = 1 if ending == "overflow" else "it <broke>"
+        votable = parse_votable(io.BytesIO(written(find_format(name).writer(table), rows, ending=ending, told=told)))
         infos = votable.resources[0].infos
         assert [info.value for info in infos if info.name == "QUERY_STATUS"] == ["OK", status]
         assert text in infos[-1].content
@@ -153,7 +153,7 @@ def test_delimited_read_by_the_standard_library(name: str, delimiter: str) -> No
 
 def test_delimited_endings() -> None:
     writer = find_format("csv").writer(ResultTable((Column("a", "int"),)))
-    assert writer.overflow(5).startswith(b"# OVERFLOW")
+    assert written(writer, ending="overflow", told=5).startswith(b"a\n# OVERFLOW")
     with pytest.raises(QueryError, match="broke"):
         writer.failure("it broke")
 
@@ -174,8 +174,7 @@ def test_text_is_aligned() -> None:
 @pytest.mark.parametrize("format_", FORMATS, ids=lambda f: f.mime_type)
 def test_a_table_without_rows(format_: object) -> None:
     (chosen,) = [f for f in FORMATS if f is format_]
-    writer = chosen.writer(ResultTable(COLUMNS), {})
-    assert b"truth" in writer.start() + writer.batch(batch().slice(0, 0)) + writer.end()
+    assert b"truth" in written(chosen.writer(ResultTable(COLUMNS), {}), batch().slice(0, 0))
 
 
 def test_strings_with_offsets_and_long_rows() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -12,6 +13,7 @@ from pyvo.io.vosi import parse_availability, parse_capabilities, parse_tables
 from conesearch.capabilities import ConeSearchCapability
 from tap.capabilities import tap_capabilities
 from vo_service.catalog.model import Catalog, Column, ForeignKey, Schema, Table
+from vo_service.catalog.tap_schema import TABLES
 from vo_service.config import Settings
 from vo_service.vosi.availability import availability_document
 from vo_service.vosi.capabilities import SimpleCapability, capabilities_document, vosi_capabilities
@@ -74,6 +76,14 @@ def test_types_are_those_of_votable(tableset: Element) -> None:
         ("vs:VOTableType", "float", "2x3", None),
         ("vs:VOTableType", "unicodeChar", "16*", None),
     ]
+
+
+def test_the_number_of_rows_stands_behind_the_utype() -> None:
+    table = replace(ODD, rows=3_000_000_000)
+    document = etree.fromstring(table_document(Catalog(), table))
+    assert [child.tag for child in document][:3] == ["name", "utype", "nrows"]
+    assert document.findtext("nrows") == "3000000000"
+    assert etree.fromstring(table_document(Catalog(), TABLES[0])).find("nrows") is None
 
 
 def test_flags(tableset: Element) -> None:

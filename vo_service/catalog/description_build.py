@@ -17,7 +17,7 @@ from vo_service.catalog.description_model import (
     ResourcePart,
     TablePart,
 )
-from vo_service.catalog.model import Column, ForeignKey, Person, Position, Resource, Schema, Table, adql_name
+from vo_service.catalog.model import Column, Example, ForeignKey, Person, Position, Resource, Schema, Table, adql_name
 from vo_service.catalog.vocabulary.unit import conversion_factor
 
 
@@ -85,6 +85,7 @@ def _table(schema: str, part: TablePart, resource: Resource) -> Table:
         epoch_column=_named(part, part.epoch) if part.epoch else None,
         table_index=part.table_index,
         resource=resource,
+        examples=tuple(Example(e.name, e.query.strip(), e.description or "") for e in part.examples),
     )
 
 

@@ -36,7 +36,7 @@ def find_problems(description: DescriptionPart) -> Iterator[Problem]:
     yield from _repeated([table.name for table in description.tables], ("tables",))
     for index, table in enumerate(description.tables):
         place = ("tables", index)
-        for inner, message in (*_table_problems(table), *_key_problems(table, description)):
+        for inner, message in _table_problems(table):
             yield (*place, *inner), message
 
 
@@ -54,6 +54,7 @@ def _table_problems(table: TablePart) -> Iterator[Problem]:
         if name is not None and name not in known:
             yield (key,), f"there is no column {name!r}"
     yield from _position_problems(table, columns)
+    yield from _key_problems(table, columns)
 
 
 def _position_problems(table: TablePart, columns: dict[str, ColumnPart]) -> Iterator[Problem]:
@@ -75,29 +76,20 @@ def _position_problems(table: TablePart, columns: dict[str, ColumnPart]) -> Iter
             yield ("position", key), f"column {name!r} has a source of its own beside position: source"
 
 
-def _key_problems(table: TablePart, description: DescriptionPart) -> Iterator[Problem]:
-    """What is wrong with foreign keys. Of tables in other schemas the loader knows more."""
-    known = {(description.name, other.name): {column.name for column in other.columns} for other in description.tables}
+def _key_problems(table: TablePart, columns: dict[str, ColumnPart]) -> Iterator[Problem]:
+    """What is wrong with foreign keys. Of the tables that they lead to the loader knows."""
     seen = set()
     for index, key in enumerate(table.constraints):
         place = ("constraints", index)
         for name in key.columns:
-            if name not in known[description.name, table.name]:
+            if name not in columns:
                 yield (*place, "columns"), f"there is no column {name!r}"
         if tuple(key.columns) in seen:
             yield (*place, "columns"), "there is a foreign key of these columns already"
         seen.add(tuple(key.columns))
         targets = {name.rpartition(".")[0] for name in key.referenced}
         if len(targets) > 1 or "" in targets:
-            yield (*place, "referencedColumns"), "columns of one table are expected, written table.column"
-            continue
-        schema, _, target = targets.pop().rpartition(".")
-        columns = known.get((schema or description.name, target))
-        if columns is None and not schema:
-            yield (*place, "referencedColumns"), f"there is no table {target!r}"
-        for name in key.referenced:
-            if columns is not None and name.rpartition(".")[2] not in columns:
-                yield (*place, "referencedColumns"), f"{target} has no column {name.rpartition('.')[2]!r}"
+            yield (*place, "referencedColumns"), "columns of one table are expected, each written table.column"
 
 
 def _column_problems(column: ColumnPart) -> Iterator[str]:

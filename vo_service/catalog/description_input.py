@@ -24,6 +24,8 @@ class FileOptions:
     table
         Which table of the file: a FITS extension, HDF5 dataset or group, ROOT tree or VOTable table, by name or number
         (as the format counts). Several ROOT trees of equal length stand side by side. None: the only one.
+    first_table
+        Whether the first of several tables is meant where `table` names none.
     header
         Text only: whether column names stand in the first line ("yes"), nowhere ("no": columns are then called by
         their number, from 1), or in the last comment before the data ("comment").
@@ -36,6 +38,7 @@ class FileOptions:
 
     format: str | None = None
     table: tuple[str, ...] = ()
+    first_table: bool = False
     header: Literal["yes", "no", "comment"] = "yes"
     delimiter: str | None = None
     comment: str | None = None
@@ -118,6 +121,9 @@ class TableInput:
         Columns that get an index, besides the primary key and the position.
     bad_rows
         What to do with a row that cannot be loaded.
+    loose_position
+        Whether right ascension and declination stay as they are in the file, and a row whose position is missing or no
+        place on the sky is stored without a HEALPix index, rather than being bad.
     """
 
     sources: dict[str, ColumnSource | Rank]
@@ -127,3 +133,4 @@ class TableInput:
     required: frozenset[str] = frozenset()
     indexed: tuple[str, ...] = ()
     bad_rows: BadRows = "refuse"
+    loose_position: bool = False

@@ -1,8 +1,8 @@
 """The YAML table description, key by key: what may stand where, in the shape of Rubin's Felis.
 
 One class per kind of mapping. Keys with a prefix (`ivoa:unit`, `tap:principal`) are Felis's; `resource`, `position`,
-`epoch`, `input`, `reject`, and a column's `source` and `derive` are ours. Checks within one mapping are made here,
-those across a table in `description_checks`.
+`epoch`, `examples`, `input`, `reject`, and a column's `source` and `derive` are ours. Checks within one mapping are
+made here, those across a table in `description_checks`.
 """
 
 from __future__ import annotations
@@ -235,6 +235,14 @@ class InputPart(Part):
     element: NonNegativeInt | None = None
 
 
+class ExamplePart(Part):
+    """A query that shows what the table is good for (`catalog.model.Example`)."""
+
+    name: Annotated[str, Field(min_length=1)]
+    query: Annotated[str, Field(min_length=1)]
+    description: str | None = None
+
+
 class TablePart(Part):
     id: str | None = Field(None, alias="@id")
     name: Name
@@ -246,6 +254,7 @@ class TablePart(Part):
     epoch: str | None = None
     columns: Annotated[list[ColumnPart], Field(min_length=1)]
     constraints: list[ForeignKeyPart] = []
+    examples: list[ExamplePart] = []
     input: InputPart = InputPart()
     reject: BadRows = "refuse"
 

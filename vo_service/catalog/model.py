@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 HPX_COLUMN = "hpx"
@@ -125,6 +125,15 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A query that a publisher gives as an example for a table: a title, ADQL, and what it tells."""
+
+    name: str
+    query: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A published table.
 
@@ -142,6 +151,7 @@ class Table:
         Name of the column that holds the time of the event, if any.
     stored_as
         Schema and name in PostgreSQL where they are others than the published ones, as those of uploaded tables are.
+        Columns are called c1, c2, ... there: an upload may have names that PostgreSQL has no place for.
     """
 
     schema: str
@@ -157,6 +167,7 @@ class Table:
     table_index: int | None = None
     resource: Resource | None = None
     stored_as: tuple[str, str] | None = None
+    examples: tuple[Example, ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -167,6 +178,26 @@ class Table:
     def counted_rows(self) -> int | None:
         """Number of rows; None for the tables of TAP_SCHEMA, which change with every table and are not counted."""
         return None if self.schema == TAP_SCHEMA else self.rows
+
+    @property
+    def sql_name(self) -> tuple[str, str]:
+        """Schema and name in PostgreSQL."""
+        return self.stored_as or (self.schema, self.name)
+
+    @property
+    def sql_columns(self) -> tuple[str, ...]:
+        """The names of the columns in PostgreSQL."""
+        if self.stored_as is None:
+            return tuple(column.name for column in self.columns)
+        return tuple(f"c{place}" for place in range(1, len(self.columns) + 1))
+
+    @property
+    def sql_position(self) -> tuple[str, str]:
+        """The names in PostgreSQL of right ascension and declination. KeyError for a table without a position."""
+        if self.position is None:
+            raise KeyError("position")
+        names = dict(zip((column.name for column in self.columns), self.sql_columns, strict=True))
+        return names[self.position.ra], names[self.position.dec]
 
     def column(self, name: str) -> Column:
         """The column of exactly this name; KeyError if there is none."""
@@ -216,6 +247,10 @@ class Catalog:
     @cached_property
     def _by_name(self) -> dict[tuple[str, str], Table]:
         return {(t.schema.lower(), t.name.lower()): t for t in self.tables()}
+
+    def with_schema(self, schema: Schema) -> Catalog:
+        """The same with one more schema."""
+        return replace(self, schemas=(*self.schemas, schema))
 
     def table(self, schema: str, name: str) -> Table | None:
         """The table of this name, letter case ignored (names never differ by case alone); None if there is none."""

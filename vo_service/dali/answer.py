@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, nullcontext
+from typing import Any, TypeAlias, TypeVar
 
 import pyarrow as pa
 from starlette.requests import Request
@@ -15,19 +15,20 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from vo_service.dali.errors import message_of
-from vo_service.database.execute import stream
-from vo_service.database.pools import Database
-from vo_service.database.statement import Statement
 from vo_service.errors import ServiceError
 from vo_service.formats.base import ResultTable
+from vo_service.formats.document import document, in_thread, pieces
 from vo_service.formats.registry import FormatChoice
 
 T = TypeVar("T")
 
+Rows: TypeAlias = AbstractAsyncContextManager[AsyncIterator[pa.RecordBatch]]
+"""Record batches that are there while a block runs, as `database.execute.stream` gives them."""
+
 log = logging.getLogger(__name__)
 
-THREAD_ROWS = 2_000
-"""Rows from which a batch is encoded in a thread: the event loop stays free for others."""
+THREAD_BYTES = 50_000
+"""Size from which a piece is compressed in a thread: the event loop stays free for others."""
 
 WHOLE_BYTES = 100_000
 """Answers up to this size, before compression, are sent whole, with their length."""
@@ -53,7 +54,7 @@ class Answer(Response):
         self._receive = request.receive
         self._maxrec = maxrec
         self._stack = AsyncExitStack()
-        self._pieces: AsyncIterator[bytes] = _nothing()
+        self._pieces: AsyncGenerator[bytes] = _nothing()
         self._first = b""
         self._size = 0
         self._is_whole = False
@@ -73,24 +74,30 @@ class Answer(Response):
     async def prepare(
         cls,
         request: Request,
-        database: Database,
-        statement: Statement,
+        rows: Rows,
         table: ResultTable,
         choice: FormatChoice,
         *,
         maxrec: int,
-        timeout: float,  # noqa: ASYNC109 (the database keeps it)
+        resources: AsyncExitStack | None = None,
     ) -> Answer:
-        """Run the statement and wait for its first rows. Raises what `execute.stream` and the format's writer raise."""
+        """Wait for the first of the rows, a stream that `execute.stream` makes.
+
+        `resources` are given up when the query has ended, whether it was answered or not. Raises what the stream and
+        the format's writer raise.
+        """
         answer = cls(request, table, choice, maxrec)
+        if resources is not None:
+            answer._stack = resources.pop_all()
         if request.method != "HEAD":
-            await answer.begin(stream(database, statement, timeout=timeout) if maxrec > 0 else nullcontext())
+            await answer.begin(rows if maxrec > 0 else nullcontext())
         return answer
 
-    async def begin(self, rows: AbstractAsyncContextManager[AsyncIterator[pa.RecordBatch] | None]) -> None:
+    async def begin(self, rows: Rows | nullcontext[None]) -> None:
         """Open the stream of rows, and write up to the first bytes that are to leave.
 
-        Without a stream the answer is a table that is cut before its first row. Raises ClientLeftError too.
+        Without a stream the answer is a table that is cut before its first row. Formats that know their head only at
+        the end wait for the last row here. Raises ClientLeftError too.
         """
         try:
             await unless_disconnected(self._receive, self._begin(rows))
@@ -98,8 +105,10 @@ class Answer(Response):
             await self._stack.aclose()
             raise
 
-    async def _begin(self, rows: AbstractAsyncContextManager[AsyncIterator[pa.RecordBatch] | None]) -> None:
-        self._pieces = self._written(await self._stack.enter_async_context(rows))
+    async def _begin(self, rows: Rows | nullcontext[None]) -> None:
+        self._stack.callback(self._writer.close)
+        written = self._written(await self._stack.enter_async_context(rows))
+        self._pieces = await self._stack.enter_async_context(aclosing(written))
         async for piece in self._pieces:
             self._first += piece
             if self._size > WHOLE_BYTES:
@@ -135,37 +144,31 @@ class Answer(Response):
     async def _send_head(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
 
-    async def _written(self, batches: AsyncIterator[pa.RecordBatch] | None) -> AsyncIterator[bytes]:
+    async def _written(self, batches: AsyncIterator[pa.RecordBatch] | None) -> AsyncGenerator[bytes]:
         """The document in pieces. What fails after the first of them has left is told within the document."""
         try:
-            yield self._packed(self._writer.start())
-            ending = self._writer.end if batches is not None else self._cut
-            left = self._maxrec
-            async for batch in batches or _nothing():
-                yield await self._encoded(batch.slice(0, left))
-                if batch.num_rows > left:
-                    ending = self._cut
-                    break
-                left -= batch.num_rows
-            last = ending()
+            async with aclosing(document(self._writer, batches, self._maxrec)) as whole:
+                async for piece in whole:
+                    yield await self._packed(piece)
         except Exception as error:
             if self._size <= WHOLE_BYTES:
                 raise
-            last = self._writer.failure(message_of(error))
-        yield self._packed(last, zlib.Z_FINISH)
+            async for piece in pieces(self._writer.failure(message_of(error))):
+                yield await self._packed(piece)
+        if self._gzip is not None:
+            yield self._gzip.flush()
 
-    def _cut(self) -> bytes:
-        return self._writer.overflow(self._maxrec)
-
-    async def _encoded(self, batch: pa.RecordBatch) -> bytes:
-        def encode() -> bytes:
-            return self._packed(self._writer.batch(batch), zlib.Z_SYNC_FLUSH)
-
-        return encode() if batch.num_rows < THREAD_ROWS else await asyncio.to_thread(encode)
-
-    def _packed(self, data: bytes, flush: int = zlib.Z_NO_FLUSH) -> bytes:
+    async def _packed(self, data: bytes) -> bytes:
+        """The data as it is sent. Compressed data ends where the other side has all of it: nothing waits for more."""
         self._size += len(data)
-        return data if self._gzip is None else self._gzip.compress(data) + self._gzip.flush(flush)
+        gzip = self._gzip
+        if gzip is None:
+            return data
+
+        def compress() -> bytes:
+            return gzip.compress(data) + gzip.flush(zlib.Z_SYNC_FLUSH)
+
+        return compress() if len(data) < THREAD_BYTES else await in_thread(compress)
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
@@ -177,8 +180,8 @@ def accepts_gzip(accept_encoding: str) -> bool:
     return False
 
 
-async def _nothing() -> AsyncIterator[Any]:
-    """No items."""
+async def _nothing() -> AsyncGenerator[bytes]:
+    """No pieces."""
     return
     yield
 

@@ -45,6 +45,8 @@ class _Endpoint:
             discard_files(scope)
 
     async def _respond(self, request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": ", ".join(self._methods)})
         if request.method not in self._methods:
             response = self._on_error(
                 MethodNotAllowedError(f"{request.method} is not possible here; expected {', '.join(self._methods)}")

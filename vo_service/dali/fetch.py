@@ -14,6 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -59,24 +60,13 @@ def fetch(url: str, target: Path, limits: FetchLimits, expect_wanted: Callable[[
     Raises UsageError if it cannot be had, TooLargeError if it is too large.
     """
     deadline = time.monotonic() + limits.seconds
+    here = url
     for _ in range(REDIRECTS + 1):
-        expect_wanted()
-        place = _expect_fetchable(url)
-        with _Connection(place, deadline, limits) as connection:
-            try:
-                answer = connection.get()
-                if answer.status in (301, 302, 303, 307, 308) and answer.headers["Location"]:
-                    url = urljoin(url, answer.headers["Location"])
-                    continue
-                if answer.status != 200:
-                    raise UsageError(f"{url} answers {answer.status} {answer.reason}")
-                with target.open("wb") as file:
-                    _save(answer, file, limits.size, expect_wanted)
-                connection.expect_in_time()
-                return
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                connection.expect_in_time()
-                raise UsageError(f"{url} cannot be fetched: {error or type(error).__name__}") from None
+        with _Connection(_expect_fetchable(here), deadline, limits) as connection:
+            elsewhere = connection.save(target, expect_wanted)
+        if elsewhere is None:
+            return
+        here = elsewhere
     raise UsageError(f"{url} cannot be fetched: more than {REDIRECTS} redirects lead to it")
 
 
@@ -132,10 +122,12 @@ class _Connection:
 
     def __init__(self, place: SplitResult, deadline: float, limits: FetchLimits) -> None:
         self._place = place
+        self._url = place.geturl()
         self._deadline = deadline
         self._limits = limits
         self._host = place.hostname or ""
         self._port = place.port or _PORTS[place.scheme]
+        self._socket: socket.socket | None = None
         self._http = http.client.HTTPConnection(self._host, self._port)
 
     def __enter__(self) -> _Connection:
@@ -149,28 +141,38 @@ class _Connection:
         self._watchdog.cancel()
         self._http.close()
 
-    def get(self) -> http.client.HTTPResponse:
+    def save(self, target: Path, expect_wanted: Callable[[], None]) -> str | None:
+        """Write the file that stands at the URL; gives the URL to look at instead, if there is a redirect."""
+        try:
+            answer = self._get()
+            elsewhere: str | None = answer.headers["Location"]
+            if elsewhere and answer.status in (301, 302, 303, 307, 308):
+                return urljoin(self._url, elsewhere)
+            if answer.status != 200:
+                raise UsageError(f"{self._url} answers {answer.status} {answer.reason}")
+            with target.open("wb") as file:
+                _save(answer, file, self._limits.size, expect_wanted)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._expect_in_time()
+            raise UsageError(f"{self._url} cannot be fetched: {error or type(error).__name__}") from None
+        # A connection that was cut looks like one that has ended where the length of the file is not known.
+        self._expect_in_time()
+        return None
+
+    def _get(self) -> http.client.HTTPResponse:
         """Ask for the URL; gives the beginning of the answer."""
-        self._http.sock = self._connect()
+        self._http.sock = self._socket = self._connect()
         address = self._place.path or "/"
         query = f"?{self._place.query}" if self._place.query else ""
         self._http.request("GET", address + query, headers={"User-Agent": "vo-service", "Accept-Encoding": "identity"})
         return self._http.getresponse()
 
-    def expect_in_time(self) -> None:
-        """Raises UsageError after the deadline."""
-        if time.monotonic() >= self._deadline:
-            raise UsageError(
-                f"{self._place.geturl()} cannot be fetched: it takes longer than {self._limits.seconds:g} seconds"
-            )
-
     def _connect(self) -> socket.socket:
-        """A connection to the first address that answers, of those that the host has and that may be reached."""
-        found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        for family, kind, protocol, _, address in found:
-            if not self._limits.private and not is_public(ipaddress.ip_address(str(address[0]).partition("%")[0])):
-                raise UsageError(f"{self._place.geturl()} cannot be fetched: {self._host} is not a public address")
+        """A connection to the first address that answers, of those that the host has; all must be allowed."""
         problem: OSError | None = None
+        found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        for *_, address in found:
+            self._expect_allowed(str(address[0]))
         for family, kind, protocol, _, address in found:
             plain = socket.socket(family, kind, protocol)
             plain.settimeout(max(self._deadline - time.monotonic(), 0.001))
@@ -187,11 +189,18 @@ class _Connection:
             return plain
         return ssl.create_default_context().wrap_socket(plain, server_hostname=self._host)
 
+    def _expect_allowed(self, address: str) -> None:
+        """Raises UsageError unless a connection may go to this address."""
+        if not self._limits.private and not is_public(ipaddress.ip_address(address.partition("%")[0])):
+            raise UsageError(f"{self._url} cannot be fetched: {self._host} is not a public address")
+
+    def _expect_in_time(self) -> None:
+        """Raises UsageError after the deadline."""
+        if time.monotonic() >= self._deadline:
+            raise UsageError(f"{self._url} cannot be fetched: it takes longer than {self._limits.seconds:g} seconds")
+
     def _cut(self) -> None:
-        open_socket = self._http.sock
-        if open_socket is not None:
-            try:
-                open_socket.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                # It was closed just now.
-                return
+        if self._socket is not None:
+            # It may have been closed just now.
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)

@@ -220,7 +220,7 @@ class _Parts:
         if directory is None:
             directory = self._scope[_FILES] = tempfile.TemporaryDirectory(prefix="vo-service-")
         extension = _EXTENSION.search(self._disposition[b"filename"])
-        path = Path(directory.name) / f"{len(self.form.files)}{extension[0].decode() if extension else ''}"
+        path = Path(directory.name) / f"upload-{len(self.form.files)}{extension[0].decode() if extension else ''}"
         self.form.files[name] = path
         return path
 

@@ -13,8 +13,10 @@ background.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import TypeAlias
 
 import psycopg
 import pyarrow as pa
@@ -24,6 +26,12 @@ from vo_service.database.failures import explain, is_lost
 from vo_service.database.pools import Database
 from vo_service.database.sources import Source, open_source
 from vo_service.database.statement import Statement
+from vo_service.errors import ServiceError
+
+Explanation: TypeAlias = Callable[[psycopg.Error | AdbcError], ServiceError]
+
+ASK_FOR_LESS = "Ask for fewer rows or a smaller region"
+"""What one can do if a query takes too long."""
 
 BATCH_BYTES = 1_000_000
 """Bytes of a record batch, about: 13,000 rows of a plain event list. Larger ones come later and are not faster."""
@@ -36,6 +44,7 @@ async def stream(
     *,
     timeout: float,  # noqa: ASYNC109 (the server keeps it)
     batch_bytes: int = BATCH_BYTES,
+    advice: str = ASK_FOR_LESS,
 ) -> AsyncIterator[AsyncIterator[pa.RecordBatch]]:
     """Run a statement; gives its record batches, each with exactly the types of `statement.columns`.
 
@@ -48,6 +57,8 @@ async def stream(
         Seconds that the query may take, the time in which its rows are fetched included.
     batch_bytes
         Size of the batches of a statement without parameters, about.
+    advice
+        What the error says that one can do if the query took too long.
 
     Raises
     ------
@@ -58,29 +69,34 @@ async def stream(
     UnavailableError
         The database cannot be reached.
     """
-    rows = await _begin(database, statement, timeout, batch_bytes)
+    explained = partial(explain, timeout=timeout, advice=advice)
+    rows = await _begin(database, statement, timeout, batch_bytes, explained)
     try:
         yield rows.batches()
     finally:
         await rows.finish()
 
 
-async def _begin(database: Database, statement: Statement, seconds: float, batch_bytes: int) -> _Rows:
+async def _begin(
+    database: Database, statement: Statement, seconds: float, batch_bytes: int, explained: Explanation
+) -> _Rows:
     """Run the statement up to its first batch; once more if the connection turned out to be dead."""
     try:
-        return await _attempt(database, statement, seconds, batch_bytes)
+        return await _attempt(database, statement, seconds, batch_bytes, explained)
     except (psycopg.Error, AdbcError) as error:
         if not is_lost(error):
-            raise explain(error, seconds) from None
+            raise explained(error) from None
     await database.renew()
     try:
-        return await _attempt(database, statement, seconds, batch_bytes)
+        return await _attempt(database, statement, seconds, batch_bytes, explained)
     except (psycopg.Error, AdbcError) as error:
-        raise explain(error, seconds) from None
+        raise explained(error) from None
 
 
-async def _attempt(database: Database, statement: Statement, seconds: float, batch_bytes: int) -> _Rows:
-    rows = _Rows(database, await open_source(database, statement, seconds, batch_bytes), seconds)
+async def _attempt(
+    database: Database, statement: Statement, seconds: float, batch_bytes: int, explained: Explanation
+) -> _Rows:
+    rows = _Rows(database, await open_source(database, statement, seconds, batch_bytes), explained)
     try:
         await rows.start()
     except BaseException:
@@ -92,10 +108,10 @@ async def _attempt(database: Database, statement: Statement, seconds: float, bat
 class _Rows:
     """The record batches of one source, read one ahead."""
 
-    def __init__(self, database: Database, source: Source, seconds: float) -> None:
+    def __init__(self, database: Database, source: Source, explained: Explanation) -> None:
         self._database = database
         self._source = source
-        self._seconds = seconds
+        self._explained = explained
         self._reading: asyncio.Task[pa.RecordBatch | None] | None = None
         self._first: pa.RecordBatch | None = None
 
@@ -109,7 +125,7 @@ class _Rows:
             try:
                 batch = await self._next()
             except (psycopg.Error, AdbcError) as error:
-                raise explain(error, self._seconds) from None
+                raise self._explained(error) from None
 
     async def finish(self) -> None:
         await asyncio.shield(self._database.in_background(self._finish()))

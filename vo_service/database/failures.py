@@ -40,14 +40,15 @@ def is_lost(error: psycopg.Error | AdbcError) -> bool:
     return state[:2] == "08" or state in ("57P01", "57P02", "57P03")
 
 
-def explain(error: psycopg.Error | AdbcError, timeout: float) -> ServiceError:
-    """The error to show for one that the database raised while it ran a query with `timeout` seconds."""
+def explain(error: psycopg.Error | AdbcError, timeout: float, advice: str) -> ServiceError:
+    """The error to show for one that the database raised while it ran a query.
+
+    `timeout` is the number of seconds it had, `advice` a sentence on what to do if they were not enough.
+    """
     state, words = _state(error), _words(error)
     log.info("Query failed: %s %s", state, words or error)
     if state == QUERY_CANCELED:
-        return QueryTimeoutError(
-            f"The query took longer than {timeout:g} seconds, the limit here. Ask for fewer rows or a smaller region"
-        )
+        return QueryTimeoutError(f"The query took longer than {timeout:g} seconds, the limit here. {advice}")
     if is_lost(error):
         return UnavailableError(UNREACHABLE)
     if state in (INSUFFICIENT_PRIVILEGE, UNDEFINED_TABLE, UNDEFINED_COLUMN):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,7 +46,12 @@ class ResultTable:
 
 
 class Writer(Protocol):
-    """Writes one result as a stream of bytes. Methods are called in this order: start, batch*, one of the ends."""
+    """Writes one result. Methods are called in this order: start, batch*, one of the ends, close.
+
+    Formats that know their head from the start write as rows come. Others keep rows in a temporary file and write all
+    at their end, in pieces: those ends are generators, whose pieces are made as they are taken (`document.pieces`).
+    Ends whose pieces are ready are tuples.
+    """
 
     def start(self) -> bytes:
         """Everything before the first row."""
@@ -56,17 +61,24 @@ class Writer(Protocol):
         """Some rows."""
         ...
 
-    def end(self) -> bytes:
+    def end(self) -> Iterable[bytes]:
         """Everything after the last row of a complete result."""
         ...
 
-    def overflow(self, maxrec: int) -> bytes:
+    def overflow(self, maxrec: int) -> Iterable[bytes]:
         """As `end`, where rows beyond `maxrec` exist and were left out (DALI 1.1, section 4.4.1)."""
         ...
 
-    def failure(self, message: str) -> bytes:
-        """As `end`, where the database failed after rows were sent (DALI 1.1, section 4.4.1)."""
+    def failure(self, message: str) -> Iterable[bytes]:
+        """As `end`, where the database failed after bytes were sent (DALI 1.1, section 4.4.1).
+
+        Raises QueryError, with the message, in formats that cannot tell of a failure.
+        """
         ...
+
+    def close(self) -> None:
+        """Release what the writer holds, such as a temporary file; most hold nothing. The second time does nothing."""
+        return
 
 
 class Format(Protocol):

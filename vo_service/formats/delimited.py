@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vo_service.errors import QueryError
-from vo_service.formats.base import ResultTable
+from vo_service.formats.base import ResultTable, Writer
 from vo_service.formats.values import as_text, contains_any, filled, rows_of_text
 
 
@@ -33,7 +33,7 @@ class Delimited:
         return DelimitedWriter(table, self.delimiter, header=options.get("header") != "absent")
 
 
-class DelimitedWriter:
+class DelimitedWriter(Writer):
     """Writes one table."""
 
     def __init__(self, table: ResultTable, delimiter: str, *, header: bool) -> None:
@@ -55,14 +55,14 @@ class DelimitedWriter:
             cells = [pc.if_else(pc.equal(filled(cells[0], ""), ""), '""', cells[0])]
         return rows_of_text(cells, "", self._delimiter, "\n")
 
-    def end(self) -> bytes:
-        return b""
+    def end(self) -> tuple[bytes, ...]:
+        return ()
 
-    def overflow(self, maxrec: int) -> bytes:
+    def overflow(self, maxrec: int) -> tuple[bytes, ...]:
         message = f"# OVERFLOW: there are more rows than the {maxrec} above"
-        return f"{message}{self._delimiter * (len(self._names) - 1)}\n".encode()
+        return (f"{message}{self._delimiter * (len(self._names) - 1)}\n".encode(),)
 
-    def failure(self, message: str) -> bytes:
+    def failure(self, message: str) -> tuple[bytes, ...]:
         raise QueryError(message)
 
     def _quoted_name(self, name: str) -> str:

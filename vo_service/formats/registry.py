@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from email.message import Message
 
 from vo_service.errors import UsageError
+from vo_service.formats.arrow import Arrow
 from vo_service.formats.base import Format, ResultTable, Writer
 from vo_service.formats.delimited import Delimited
+from vo_service.formats.fits import Fits
+from vo_service.formats.json import Json
+from vo_service.formats.parquet import Parquet
 from vo_service.formats.text import Text
 from vo_service.formats.votable import VOTable
 
@@ -27,6 +31,10 @@ FORMATS: tuple[Format, ...] = (
     ),
     Delimited(",", mime_type="text/csv;header=present", aliases=("csv", "text/csv"), extension="csv"),
     Delimited("\t", mime_type="text/tab-separated-values", aliases=("tsv",), extension="tsv"),
+    Json(),
+    Fits(),
+    Parquet(),
+    Arrow(),
     Text(),
 )
 """All formats; the first is the one of requests that name none."""

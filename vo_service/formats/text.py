@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vo_service.formats.base import ResultTable
+from vo_service.formats.base import ResultTable, Writer
 from vo_service.formats.values import as_text, rows_of_text
 
 WIDEST = 60
@@ -28,7 +28,7 @@ class Text:
         return TextWriter(table)
 
 
-class TextWriter:
+class TextWriter(Writer):
     """Writes one table. Widths are those of the first batch: rows leave as they come."""
 
     def __init__(self, table: ResultTable) -> None:
@@ -52,14 +52,14 @@ class TextWriter:
         rows = pc.utf8_rtrim_whitespace(pc.binary_join_element_wise(*padded, "  "))
         return head + rows_of_text([rows], "", "", "\n")
 
-    def end(self) -> bytes:
-        return b"" if self._widths else self._empty()
+    def end(self) -> tuple[bytes, ...]:
+        return () if self._widths else (self._empty(),)
 
-    def overflow(self, maxrec: int) -> bytes:
-        return self.end() + f"\nThere are more rows than the {maxrec} above.\n".encode()
+    def overflow(self, maxrec: int) -> tuple[bytes, ...]:
+        return (*self.end(), f"\nThere are more rows than the {maxrec} above.\n".encode())
 
-    def failure(self, message: str) -> bytes:
-        return f"\nThe query failed here; the rows above are not all: {message}\n".encode()
+    def failure(self, message: str) -> tuple[bytes, ...]:
+        return (f"\nThe query failed here; the rows above are not all: {message}\n".encode(),)
 
     def _width(self, index: int, column: pa.StringArray) -> int:
         longest = pc.max(pc.utf8_length(column)).as_py() or 0

@@ -31,7 +31,7 @@ def as_text(array: pa.Array) -> pa.StringArray:
     if pa.types.is_list(kind):
         return _lists_as_text(array)
     if pa.types.is_binary(kind):
-        return _lists_as_text(_as_lists(array))
+        return _lists_as_text(bytes_as_lists(array))
     return array.cast(pa.string())
 
 
@@ -47,13 +47,26 @@ def timestamps_as_text(array: pa.TimestampArray) -> pa.StringArray:
     return pc.ascii_rtrim(pc.ascii_rtrim(text, "0"), ".")
 
 
-def rows_of_text(cells: list[pa.StringArray], begin: str, between: str, end: str) -> bytes:
-    """Rows of cells, each with `begin` before it, `between` its cells and `end` after it; NULL is empty."""
-    rows = pc.binary_join_element_wise(*cells, between, null_handling="replace", null_replacement="")
+def rows_of_text(cells: list[pa.StringArray], begin: str, between: str, end: str, *, null: str = "") -> bytes:
+    """Rows of cells, each with `begin` before it, `between` its cells and `end` after it; `null` stands for NULL."""
+    rows = pc.binary_join_element_wise(*cells, between, null_handling="replace", null_replacement=null)
     if not len(rows):
         return b""
     everything = pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows)
     return b"".join((begin.encode(), pc.binary_join(everything, end + begin)[0].as_buffer(), end.encode()))
+
+
+def lists_of_text(array: pa.ListArray, elements: pa.StringArray, between: str) -> pa.StringArray:
+    """The lists as one string each, of their elements as text, which are those of `array.flatten()`."""
+    offsets = pa.array(offsets_from(list_lengths(array)))
+    return pc.binary_join(pa.ListArray.from_arrays(offsets, elements, mask=array.is_null()), between)
+
+
+def as_ascii(text: pa.StringArray) -> pa.StringArray:
+    """The strings with ? for every character beyond ASCII."""
+    if (bytes_of(text) >= 0x80).any():
+        return pc.replace_substring_regex(text, pattern=r"[^\x00-\x7F]", replacement="?")
+    return text
 
 
 def contains_any(text: pa.StringArray, *characters: str) -> bool:
@@ -102,7 +115,7 @@ def _floats_as_text(array: pa.FloatingPointArray) -> pa.StringArray:
     return pc.if_else(pc.is_inf(array), pc.if_else(pc.greater(array, 0), "+Inf", "-Inf"), text)
 
 
-def _as_lists(array: pa.BinaryArray) -> pa.ListArray:
+def bytes_as_lists(array: pa.BinaryArray) -> pa.ListArray:
     """Bytes as lists of numbers."""
     known = filled(array, b"")
     offsets = offsets_of(known) - offsets_of(known)[0]
@@ -114,8 +127,7 @@ def _lists_as_text(array: pa.ListArray) -> pa.StringArray:
     text = as_text(elements)
     if elements.null_count:
         text = text.fill_null(null_element(elements.type))
-    offsets = pa.array(offsets_from(list_lengths(array)))
-    return pc.binary_join(pa.ListArray.from_arrays(offsets, text, mask=array.is_null()), " ")
+    return lists_of_text(array, text, " ")
 
 
 def null_element(kind: pa.DataType) -> str:

@@ -17,8 +17,9 @@ from lxml import etree
 
 from vo_service.catalog.model import Column
 from vo_service.errors import UsageError
-from vo_service.formats.base import Info, ResultTable
+from vo_service.formats.base import Info, ResultTable, Writer
 from vo_service.formats.binary2 import encode_rows
+from vo_service.formats.systems import TimeSystem, is_position, time_system
 from vo_service.formats.values import as_text, bytes_of, contains_any, rows_of_text
 
 NAMESPACE = "http://www.ivoa.net/xml/VOTable/v1.3"
@@ -33,9 +34,6 @@ _ROWS, _TRAILER = b"<!--rows-->", b"<!--trailer-->"
 
 _SPACE = "system"
 """ID of the COOSYS."""
-
-_TIME_SCALE = re.compile(r"\b(UTC|TAI|TT|TDB|TCB|TCG|GPS)\b")
-_MJD = re.compile(r"mjd|modified julian", re.IGNORECASE)
 
 _ILLEGAL = r"[\x{00}-\x{08}\x{0B}\x{0C}\x{0E}-\x{1F}\x{FFFE}\x{FFFF}]"
 """Characters that XML 1.0 has no way to write; they become U+FFFD."""
@@ -69,7 +67,7 @@ class VOTable:
         return VOTableWriter(table, tabledata=serialization == "TABLEDATA")
 
 
-class VOTableWriter:
+class VOTableWriter(Writer):
     """Writes one result document."""
 
     def __init__(self, table: ResultTable, *, tabledata: bool) -> None:
@@ -83,18 +81,18 @@ class VOTableWriter:
     def batch(self, batch: pa.RecordBatch) -> bytes:
         return self._rows.encode(batch) if batch.num_rows else b""
 
-    def end(self) -> bytes:
+    def end(self) -> tuple[bytes, ...]:
         return self._ending(None)
 
-    def overflow(self, maxrec: int) -> bytes:
+    def overflow(self, maxrec: int) -> tuple[bytes, ...]:
         return self._ending(Info("QUERY_STATUS", "OVERFLOW", f"There are more rows than the {maxrec} given here"))
 
-    def failure(self, message: str) -> bytes:
+    def failure(self, message: str) -> tuple[bytes, ...]:
         return self._ending(Info("QUERY_STATUS", "ERROR", message))
 
-    def _ending(self, info: Info | None) -> bytes:
+    def _ending(self, info: Info | None) -> tuple[bytes, ...]:
         trailer = b"" if info is None else etree.tostring(_info(info), encoding="utf-8")
-        return self._rows.finish() + self._foot + trailer + self._close
+        return (self._rows.finish() + self._foot + trailer + self._close,)
 
 
 class _Binary2:
@@ -139,16 +137,15 @@ def scs_error_document(message: str) -> bytes:
     return _serialise(root)
 
 
+def metadata_document(table: ResultTable, *infos: Info) -> bytes:
+    """The document without its rows, as other formats hold it (VOParquet 1.0, section 2); `infos` are further ones."""
+    root, _, _ = _heading(table, (*table.infos, *infos))
+    return _serialise(root)
+
+
 def _document(table: ResultTable, *, tabledata: bool) -> bytes:
     """The whole document, with marks where the rows and the last INFO go."""
-    root, resource = _root()
-    for info in (Info("QUERY_STATUS", "OK"), *table.infos):
-        resource.append(_info(info))
-    _add_systems(resource, table)
-    element = etree.SubElement(resource, "TABLE", name=_legal(table.name))
-    _describe(element, table.description)
-    for column in table.columns:
-        element.append(_field(column))
+    root, resource, element = _heading(table, (Info("QUERY_STATUS", "OK"), *table.infos))
     data = etree.SubElement(element, "DATA")
     if tabledata:
         rows = etree.SubElement(data, "TABLEDATA")
@@ -157,6 +154,19 @@ def _document(table: ResultTable, *, tabledata: bool) -> bytes:
     rows.append(etree.Comment("rows"))
     resource.append(etree.Comment("trailer"))
     return _serialise(root)
+
+
+def _heading(table: ResultTable, infos: tuple[Info, ...]) -> tuple[etree._Element, etree._Element, etree._Element]:
+    """The document as far as it is without rows: its root, its RESOURCE and its TABLE."""
+    root, resource = _root()
+    for info in infos:
+        resource.append(_info(info))
+    _add_systems(resource, table)
+    element = etree.SubElement(resource, "TABLE", name=_legal(table.name))
+    _describe(element, table.description)
+    for column in table.columns:
+        element.append(_field(column))
+    return root, resource, element
 
 
 def _root() -> tuple[etree._Element, etree._Element]:
@@ -199,28 +209,24 @@ def _describe(element: etree._Element, description: str | None) -> None:
 
 def _add_systems(resource: etree._Element, table: ResultTable) -> None:
     """COOSYS and TIMESYS elements of the systems that columns refer to (VOTable 1.4, sections 3.1 and 3.2)."""
-    for name in sorted({system for column in table.columns if (system := _system_of(column))}):
-        if name == _SPACE:
-            etree.SubElement(resource, "COOSYS", ID=name, system=table.frame)
-            continue
-        kind, scale = name.split("_")
-        origin = {"timeorigin": "MJD-origin"} if kind == "mjd" else {}
-        etree.SubElement(resource, "TIMESYS", {"ID": name, **origin}, timescale=scale, refposition="UNKNOWN")
+    if any(map(is_position, table.columns)):
+        etree.SubElement(resource, "COOSYS", ID=_SPACE, system=table.frame)
+    for system in sorted({system for column in table.columns if (system := time_system(column))}, key=_id_of):
+        origin = {"timeorigin": "MJD-origin"} if system.is_mjd else {}
+        attributes = {"ID": _id_of(system), **origin, "timescale": system.scale, "refposition": "UNKNOWN"}
+        etree.SubElement(resource, "TIMESYS", attributes)
 
 
 def _system_of(column: Column) -> str | None:
-    """ID of the coordinate or time system that a column is given in, as far as the column tells."""
-    ucd = (column.ucd or "").lower()
-    if ucd.startswith(("pos.eq.ra", "pos.eq.dec", "pos_eq_ra", "pos_eq_dec")):
+    """ID of the coordinate or time system that a column is given in."""
+    if is_position(column):
         return _SPACE
-    words = f"{column.name} {column.description or ''}"
-    scale = match[0] if (match := _TIME_SCALE.search(words)) else None
-    if column.xtype == "timestamp":
-        return f"time_{scale or 'UTC'}"
-    if ucd.startswith(("time.epoch", "time.start", "time.end")) and column.unit == "d" and _MJD.search(words):
-        # Event lists have MJD in UTC, TT or TDB; where the publisher does not say, it stays unknown.
-        return f"mjd_{scale or 'UNKNOWN'}"
-    return None
+    system = time_system(column)
+    return _id_of(system) if system else None
+
+
+def _id_of(system: TimeSystem) -> str:
+    return f"{'mjd' if system.is_mjd else 'time'}_{system.scale}"
 
 
 def _legal(text: str) -> str:

@@ -11,29 +11,24 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, Literal, LiteralString
+from typing import Literal, LiteralString
 
 import psycopg
 from psycopg import sql
 
 from vo_service.catalog.description import Description
 from vo_service.catalog.description_input import Rank, TableInput
-from vo_service.catalog.model import HPX_COLUMN, Catalog, Table
+from vo_service.catalog.model import Catalog, ForeignKey, Table, adql_name
 from vo_service.catalog.store import publish_schema, publish_table, read_catalog
 from vo_service.database.access import Access
-from vo_service.database.arrow import sql_type
 from vo_service.database.failures import connect
 from vo_service.errors import IngestError
-from vo_service.ingest.copy_binary import HEADER, TRAILER
-from vo_service.ingest.order import in_order, row_bytes
-from vo_service.ingest.prefetch import prefetch
-from vo_service.ingest.rows import Progress, Tally, encode_files, open_files
+from vo_service.ingest.fill import Connection, copy_rows, create_table, index_positions
+from vo_service.ingest.rows import BadRowError, Progress, Tally, encode_files, open_files
 
-Connection = psycopg.Connection[Any]
 Mode = Literal["create", "append", "replace"]
 
 
@@ -103,6 +98,10 @@ def load(
             tables = tuple(table_load.result() for table_load in loads)
             _publish(connection, description, tables, catalog)
             connection.commit()
+        except BadRowError as error:
+            raise IngestError(
+                f"{error.message}. Nothing was loaded; with reject: skip such rows are left out"
+            ) from None
         except psycopg.Error as error:
             raise _explain(error) from None
     tallies = [table_load.tally for table_load in loads]
@@ -183,45 +182,22 @@ class _TableLoad:
         return replace(self._table, rows=loaded, columns=self.tally.summary.describe(self._table.columns))
 
     def _create(self) -> None:
-        table = self._table
-        self._connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(table.schema)))
-        columns = [
-            sql.SQL("{} {}{}").format(
-                sql.Identifier(column.name),
-                sql.SQL(sql_type(column)),
-                sql.SQL(" NOT NULL" if column.name in self._source.required else ""),
-            )
-            for column in table.columns
-        ]
-        if table.position is not None:
-            columns.append(sql.SQL("{} bigint NOT NULL").format(sql.Identifier(HPX_COLUMN)))
-        name = sql.Identifier(table.schema, self._target.name)
-        self._connection.execute(sql.SQL("CREATE TABLE {} ({})").format(name, sql.SQL(", ").join(columns)))
+        schema = sql.Identifier(self._table.schema)
+        self._connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
+        create_table(self._connection, self._target, required=self._source.required)
 
     def _copy(self, paths: Sequence[Path], progress: Progress) -> None:
-        """Write the rows of the files, those with a position in the order of the index."""
-        table, positioned = self._table, self._table.position is not None
-        names = [column.name for column in table.columns] + ([HPX_COLUMN] if positioned else [])
-        # FREEZE: rows of a table that nobody has seen yet need no check of who may see them, then or later.
-        statement = sql.SQL("COPY {} ({}) FROM STDIN ({})").format(
-            sql.Identifier(table.schema, self._target.name),
-            sql.SQL(", ").join(map(sql.Identifier, names)),
-            sql.SQL("FORMAT binary" if self._append else "FORMAT binary, FREEZE"),
-        )
-        stored = 0
-        encoded = encode_files(open_files(paths, self._source), table, self._source, self.tally, progress)
-        with closing(encoded) as blocks, self._connection.cursor().copy(statement) as copy:
-            copy.write(HEADER)
-            ordered = prefetch(in_order(blocks)) if positioned else (block.rows for block in blocks)
-            for rows in ordered:
-                copy.write(row_bytes(rows))
-                stored += len(rows)
-                progress("storing", stored, self.tally.read - self.tally.rejected if positioned else None)
-            copy.write(TRAILER)
+        """Write the rows of the files."""
+        encoded = encode_files(open_files(paths, self._source), self._table, self._source, self.tally, progress)
+
+        def tell(stored: int) -> None:
+            whole = None if self._table.position is None else self.tally.read - self.tally.rejected
+            progress("storing", stored, whole)
+
+        copy_rows(self._connection, self._target, encoded, is_new=not self._append, progress=tell)
 
     def _index(self) -> None:
-        if self._table.position is not None:
-            self._execute("CREATE INDEX ON {} ({})", self._target, HPX_COLUMN)
+        index_positions(self._connection, self._target)
         if self._table.primary_key is not None:
             self._execute("ALTER TABLE {} ADD PRIMARY KEY ({})", self._target, self._table.primary_key)
         for column in self._source.indexed:
@@ -247,14 +223,23 @@ def _publish(connection: Connection, description: Description, tables: Sequence[
     for table in tables:
         publish_table(connection, table)
     # Keys come last, as they may refer to any of the tables.
-    known = {table.full_name for table in (*catalog.tables(), *tables)}
+    known = {table.full_name: table for table in (*catalog.tables(), *tables)}
     for table in tables:
         keys = [key for key in description.keys if key.from_table == table.full_name]
         for key in keys:
-            if key.target_table not in known:
-                raise IngestError(f"{table.full_name} has a foreign key to {key.target_table}, which is not published")
+            _check_target(key, known)
         if keys:
             publish_table(connection, table, keys)
+
+
+def _check_target(key: ForeignKey, known: dict[str, Table]) -> None:
+    target = known.get(key.target_table)
+    if target is None:
+        raise IngestError(f"{key.from_table} has a foreign key to {key.target_table}, which is not published")
+    names = {adql_name(column.name) for column in target.columns}
+    for _, column in key.columns:
+        if column not in names:
+            raise IngestError(f"{key.from_table} has a foreign key to {key.target_table}, which has no column {column}")
 
 
 def _working_name(table: Table) -> str:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from vo_service.catalog.description_input import PositionSource
 from vo_service.ingest.flaws import Flaws, Mask
+from vo_service.sky.healpix import hpx
 
 Degrees = NDArray[np.float64]
 
@@ -58,3 +59,13 @@ def check_position(ra: Degrees, dec: Degrees, missing: Mask, flaws: Flaws) -> tu
     usable = inside & ~missing
     folded = np.where(usable & (ra < 360), np.maximum(ra, 0), 0.0)
     return folded, np.where(usable, np.clip(dec, -90, 90), 0.0)
+
+
+def index_where_possible(ra: Degrees, dec: Degrees, missing: Mask) -> NDArray[np.int64]:
+    """The HEALPix index (nested, order 29) of positions [deg] whose right ascension may be any number.
+
+    It is -1 for rows that are missing, or are no place on the sky.
+    """
+    usable = ~missing & np.isfinite(ra) & (np.abs(dec) <= 90)
+    places = hpx(np.where(usable, ra, 0.0) % 360 % 360, np.where(usable, dec, 0.0))
+    return np.where(usable, places, np.int64(-1))

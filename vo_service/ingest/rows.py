@@ -19,7 +19,7 @@ from vo_service.ingest.convert import convert
 from vo_service.ingest.copy_binary import encode_rows
 from vo_service.ingest.flaws import Flaws
 from vo_service.ingest.order import Block
-from vo_service.ingest.position import check_position, to_icrs
+from vo_service.ingest.position import check_position, index_where_possible, to_icrs
 from vo_service.ingest.prefetch import prefetch
 from vo_service.ingest.rank import Ranks, needed_ranks, rank_column, rank_rows
 from vo_service.ingest.readers import FileColumn, Reader, reader_for
@@ -35,6 +35,10 @@ BATCH_BYTES = 64 << 20
 
 REASONS = 20
 """Bad rows of which the reason is kept."""
+
+
+class BadRowError(IngestError):
+    """A row cannot be stored: which one, and why."""
 
 
 @dataclass
@@ -151,7 +155,7 @@ def _store(
         if stored[name].null_count:
             flaws.add(_missing(stored[name]), lambda _, name=name: f"{name}: a value is required")  # type: ignore[misc]
     columns = [stored[column.name] for column in table.columns]
-    return [*columns, pa.array(keys)] if table.position is not None else columns, keys
+    return [*columns, pa.array(keys, mask=keys < 0)] if table.position is not None else columns, keys
 
 
 def _column(
@@ -180,6 +184,8 @@ def _place(
     # In the precision in which they are stored: the index belongs to what users see.
     ra, dec = (stored[name].cast(kind, safe=False) for name, kind in zip(names, types, strict=True))
     missing = _missing(ra) | _missing(dec)
+    if source.loose_position:
+        return index_where_possible(_doubles(ra), _doubles(dec), missing)
     places = check_position(_doubles(ra), _doubles(dec), missing, flaws)
     for name, values, kind in zip(names, places, types, strict=True):
         stored[name] = pa.array(values).cast(kind, safe=False)
@@ -213,14 +219,14 @@ def _judge(flaws: Flaws, file: File, row: int, source: TableInput, tally: Tally)
     wanted = 1 if source.bad_rows == "refuse" else REASONS - len(tally.reasons)
     reasons = [f"{file.path.name}, row {row + place + 1}: {reason}" for place, reason in flaws.first(wanted)]
     if source.bad_rows == "refuse":
-        raise IngestError(f"{reasons[0]}. Nothing was loaded; with reject: skip such rows are left out")
+        raise BadRowError(reasons[0])
     tally.rejected += int(flaws.bad.sum())
     tally.reasons += reasons
 
 
 def _check_units(file: File, table: Table, source: TableInput) -> None:
     """Raises IngestError where the file states another unit than the description expects in it."""
-    stated = {column.name: read_unit(column.unit) for column in file.columns if column.unit}
+    written = {column.name: column.unit for column in file.columns if column.unit}
     expected = {
         where.name: where.unit or table.column(name).unit
         for name, where in source.sources.items()
@@ -229,8 +235,10 @@ def _check_units(file: File, table: Table, source: TableInput) -> None:
     if source.position is not None and source.position.unit != "hourangle":
         expected |= dict.fromkeys((source.position.longitude, source.position.latitude), source.position.unit)
     for name, unit in expected.items():
-        found = stated.get(name)
-        if not found or not unit or found == unit:
+        if not unit or written.get(name, unit) == unit:
+            continue
+        found = read_unit(written[name])
+        if not found or found == unit:
             continue
         try:
             same = conversion_factor(found, unit) == 1

@@ -73,8 +73,12 @@ def _pair(found: pa.StructScalar) -> pa.Array:
 def _as_written(extremes: Sequence[pa.Array]) -> tuple[str | None, str | None]:
     if not extremes:
         return None, None
+    found = _pair(pc.min_max(pa.concat_arrays(extremes)))
+    if pa.types.is_floating(found.type):
+        # The few digits that tell a float from its neighbours are a number beside it: in a query that would miss a row.
+        found = found.cast(pa.float64())
     try:
-        smallest, largest = as_text(_pair(pc.min_max(pa.concat_arrays(extremes)))).to_pylist()
+        smallest, largest = as_text(found).to_pylist()
     except QueryError:
         # Times in years of more than four digits cannot be written.
         return None, None

@@ -35,6 +35,12 @@ def separation(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike)
     return result
 
 
+def unit_vectors(ra: ArrayLike, dec: ArrayLike) -> Floats:
+    """Unit vectors of positions [deg], in a last axis of length 3."""
+    lon, lat = np.radians(np.asarray(ra, float)), np.radians(np.asarray(dec, float))
+    return np.stack(np.broadcast_arrays(np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)), axis=-1)
+
+
 def without_dust(angle: float) -> float:
     """The angle [deg], or 0 if it is below 1e-12 degrees: PostgreSQL refuses to square numbers that vanish squared."""
     return 0.0 if abs(angle) < 1e-12 else angle

@@ -37,6 +37,14 @@ Pixels = NDArray[np.int64]
 _NOTHING = np.empty((0, 2), np.int64)
 
 
+EDGE_LIMIT = 200_000
+"""Cells along an edge that a cover may have, which bounds the time to find them to a few seconds."""
+
+
+class TooManyCellsError(ValueError):
+    """A cover would have more cells than are good for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cover:
     """The cells that hold a region.
@@ -87,7 +95,7 @@ def shape_cover(shape: Shape, order: int | None = None) -> Cover:
     """The cover of any shape.
 
     Cells that the edge may cross are split, down to an order: the given one, else a few halvings below the shape's
-    size. Only cells of that order are boundary.
+    size. Only cells of that order are boundary. Raises TooManyCellsError.
     """
     bounds = shape.bounds
     size = max(bounds.radius, _SMALLEST)
@@ -98,6 +106,8 @@ def shape_cover(shape: Shape, order: int | None = None) -> Cover:
     while True:
         inside, crossed = _sorted_out(shape, cells, level, by_corners=level == finest)
         inner.append(_as_ranges(inside, level))
+        if len(crossed) > EDGE_LIMIT:
+            raise TooManyCellsError(f"the edge has more than {EDGE_LIMIT:,} cells of order {level}")
         if level == finest:
             return Cover(merge(np.concatenate(inner)), merge(_as_ranges(crossed, level)))
         cells, level = (crossed[:, None] * 4 + np.arange(4)).ravel(), level + 1

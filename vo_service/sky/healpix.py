@@ -10,11 +10,16 @@ import hpgeom
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vo_service.sky.angles import unit_vectors
+
 ORDER = 29
 """The order of every index that is stored."""
 
 PIXELS = 12 * 4**ORDER
 """Number of pixels of the whole sphere."""
+
+_POLAR = 89.99
+"""Declination [deg] from which hpgeom (1.6.1) computes the index by vectors: by angles, digits are lost at the poles."""
 
 
 def hpx(ra: ArrayLike, dec: ArrayLike) -> NDArray[np.int64]:
@@ -40,6 +45,10 @@ def hpx(ra: ArrayLike, dec: ArrayLike) -> NDArray[np.int64]:
     if not (np.isfinite(longitude).all() and (np.abs(latitude) <= 90).all()):
         raise ValueError("expected finite right ascensions, and declinations from -90 to 90 degrees")
     pixels: NDArray[np.int64] = hpgeom.angle_to_pixel(1 << ORDER, longitude, latitude, nest=True)
+    polar = np.abs(latitude) > _POLAR
+    if polar.any():
+        x, y, z = np.moveaxis(unit_vectors(longitude, latitude), -1, 0)
+        pixels = np.where(polar, hpgeom.vector_to_pixel(1 << ORDER, x, y, z, nest=True), pixels)
     return pixels
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vo_service.sky.cover import Ranges, merge, shape_cover
+from vo_service.sky.cover import Ranges, TooManyCellsError, merge, shape_cover
 from vo_service.sky.healpix import ORDER
 from vo_service.sky.shapes import Shape
 
@@ -100,9 +100,10 @@ def _largest_cell(first: int, last: int) -> int:
 
 def moc_of_shape(shape: Shape, order: int) -> Moc:
     """The cells of an order that a shape touches. Raises MocError if they would be too many."""
-    cover = shape_cover(shape, order)
-    if len(cover.boundary) + len(cover.inner) > CELLS_LIMIT:
-        raise MocError(f"at order {order} it would have more than {CELLS_LIMIT:,} cells; take a lower order")
+    try:
+        cover = shape_cover(shape, order)
+    except TooManyCellsError as error:
+        raise MocError(f"{error}; take a lower order than {order}") from None
     return moc_of_ranges(cover.all_ranges(), order)
 
 

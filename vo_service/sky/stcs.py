@@ -7,14 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-import numpy as np
-
-from vo_service.sky.shapes import Circle, Polygon, Shape, ShapeError, box, polygon, unit_vectors
-
-_ICRS: Final = frozenset({"ICRS", "UNKNOWNFRAME", "FK5", "J2000"})
-"""FK5 at J2000 is ICRS within 0.03 arcseconds; STC-S leaves an unknown frame to the service."""
-
-_GALACTIC: Final = frozenset({"GALACTIC", "GALACTIC_II"})
+from vo_service.sky.frames import frame_named, shape_to_icrs
+from vo_service.sky.shapes import Circle, Polygon, Shape, ShapeError, box, polygon
 
 _IGNORED: Final = re.compile(
     r"(UNKNOWNREFPOS|GEOCENTER|TOPOCENTER|BARYCENTER|HELIOCENTER|RELOCATABLE|SPHER(ICAL)?2|SPHERICAL)", re.IGNORECASE
@@ -25,20 +19,11 @@ _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 _COMPOUND: Final = frozenset({"UNION", "INTERSECTION", "NOT", "DIFFERENCE"})
 
-# The axes of the galactic frame in ICRS (the Hipparcos and Tycho Catalogues, ESA SP-1200, volume 1, section 1.5.3).
-_FROM_GALACTIC: Final = np.array(
-    [
-        [-0.0548755604, 0.4941094279, -0.8676661490],
-        [-0.8734370902, -0.4448296300, -0.1980763734],
-        [-0.4838350155, 0.7469822445, 0.4559837762],
-    ]
-)
-
 
 def parse_region(text: str) -> Shape:
     """The shape that a text describes: Position, Circle, Box or Polygon, with or without a frame.
 
-    Galactic coordinates become ICRS. `Circle ICRS 10 20 0.5`, `polygon 1 2 3 4 5 6`; angles in degrees.
+    Coordinates of other frames become ICRS. `Circle ICRS 10 20 0.5`, `polygon 1 2 3 4 5 6`; angles in degrees.
 
     Raises
     ------
@@ -53,18 +38,19 @@ def parse_region(text: str) -> Shape:
         raise ShapeError(f"{words[0]} of regions cannot be one region here; combine conditions with AND, OR and NOT")
     if kind not in _SHAPES:
         raise ShapeError(f"it begins with {words[0]!r}; expected Position, Circle, Box or Polygon")
-    if rest and rest[0].upper() in _ICRS | _GALACTIC:
-        frame, rest = rest[0].upper(), rest[1:]
+    if rest and (named := frame_named(rest[0])) is not None:
+        frame, rest = named, rest[1:]
     while rest and _IGNORED.fullmatch(rest[0]):
         rest = rest[1:]
-    shape = _SHAPES[kind](*_numbers(rest, words[0]))
-    return _from_galactic(shape) if frame in _GALACTIC else shape
+    return shape_to_icrs(_SHAPES[kind](*_numbers(rest, words[0])), frame)
 
 
 def _numbers(words: list[str], shape: str) -> list[float]:
     for word in words:
         if not _NUMBER.fullmatch(word):
-            raise ShapeError(f"{shape} takes numbers after its frame (ICRS, FK5 or GALACTIC); {word[:20]!r} is none")
+            raise ShapeError(
+                f"{shape} takes numbers after its frame (ICRS, FK5, FK4 or GALACTIC); {word[:20]!r} is none"
+            )
     numbers = [float(word) for word in words]
     if not all(map(math.isfinite, numbers)):
         raise ShapeError(f"a number of {shape} is too large")
@@ -114,14 +100,3 @@ def _counted(numbers: tuple[float, ...], count: int, what: str) -> tuple[float, 
 def _check_position(ra: float, dec: float) -> None:
     if not (0 <= ra <= 360 and -90 <= dec <= 90):
         raise ShapeError(f"positions are 0 to 360 and -90 to 90 degrees, not {ra:g} {dec:g}")
-
-
-def _from_galactic(shape: Shape) -> Shape:
-    if isinstance(shape, Circle):
-        return Circle(*_to_icrs(shape.ra, shape.dec), shape.radius)
-    return Polygon(tuple(_to_icrs(*vertex) for vertex in shape.vertices))
-
-
-def _to_icrs(longitude: float, latitude: float) -> tuple[float, float]:
-    x, y, z = _FROM_GALACTIC @ unit_vectors(longitude, latitude)
-    return math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))

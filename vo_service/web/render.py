@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from vo_service import __version__
-from vo_service.catalog.model import Column
+from vo_service.catalog.model import Column, adql_name
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
@@ -89,6 +89,7 @@ def _make_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "adql": adql_name,
         "column_type": column_type,
         "doi_url": doi_url,
         "literal": python_literal,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from vo_service.errors import IngestError
@@ -14,7 +15,7 @@ from vo_service.ingest.readers.root import RootReader
 from vo_service.ingest.readers.text import TextReader
 from vo_service.ingest.readers.votable import VotableReader
 
-__all__ = ["READERS", "FileColumn", "Reader", "reader_for"]
+__all__ = ["READERS", "FileColumn", "Reader", "reader_for", "recognise"]
 
 # The first that recognises a file reads it. Text comes last, as nearly everything could be text, and within text what
 # has the stricter rules comes first.
@@ -42,8 +43,13 @@ def reader_for(path: Path, name: str | None = None) -> Reader:
             if reader.name == name:
                 return reader
         raise IngestError(f"There is no file format {name!r}; expected one of {known}")
+    recognised = recognise(path, READERS)
+    if recognised is None:
+        raise IngestError(f"{path}: the format is not recognised; say input: format: (one of {known})")
+    return recognised
+
+
+def recognise(path: Path, readers: Sequence[Reader]) -> Reader | None:
+    """The first of these readers that recognises the file."""
     head = read_head(path)
-    for reader in READERS:
-        if reader.recognises(path, head):
-            return reader
-    raise IngestError(f"{path}: the format is not recognised; say input: format: (one of {known})")
+    return next((reader for reader in readers if reader.recognises(path, head)), None)

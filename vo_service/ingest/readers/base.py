@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
@@ -31,8 +32,10 @@ class FileColumn:
     type
         What the file states. `batches` gives values of it, or strings that spell such values. Files that state none
         have strings.
-    unit, ucd, description
+    unit, ucd, utype, xtype, description
         The file's own words.
+    datatype, arraysize
+        Those of VOTable, where the file has them.
     problem
         Why the values cannot be read, if they cannot.
     """
@@ -41,7 +44,11 @@ class FileColumn:
     type: pa.DataType
     unit: str | None = None
     ucd: str | None = None
+    utype: str | None = None
+    xtype: str | None = None
     description: str | None = None
+    datatype: str | None = None
+    arraysize: str | None = None
     problem: str | None = None
 
 
@@ -79,12 +86,16 @@ def suffix(path: Path) -> str:
     return inner.suffix.lower()
 
 
+def is_packed(path: Path) -> bool:
+    """Whether a file is compressed with gzip."""
+    with path.open("rb") as file:
+        return file.read(2) == _GZIP
+
+
 def open_plain(path: Path) -> BinaryIO:
     """Open a file for reading, unpacking it on the way if it is compressed with gzip."""
     try:
-        with path.open("rb") as file:
-            packed = file.read(2) == _GZIP
-        return cast("BinaryIO", gzip.open(path)) if packed else path.open("rb")
+        return cast("BinaryIO", gzip.open(path)) if is_packed(path) else path.open("rb")
     except OSError as error:
         raise IngestError(f"Cannot read {path}: {error.strerror}") from None
 
@@ -101,9 +112,7 @@ def read_head(path: Path) -> bytes:
 @contextmanager
 def plain_file(path: Path) -> Iterator[Path]:
     """A path to the file's uncompressed content, for formats that are read at random places."""
-    with path.open("rb") as file:
-        packed = file.read(2) == _GZIP
-    if not packed:
+    if not is_packed(path):
         yield path
         return
     with tempfile.NamedTemporaryFile(suffix=path.stem) as unpacked:
@@ -121,19 +130,33 @@ def damaged(path: Path, reason: object) -> IngestError:
     return IngestError(f"{path} cannot be read: {reason}")
 
 
-def choose(path: Path, what: str, names: Sequence[str], wanted: str | None) -> str:
-    """The name of the table to read: the one that is wanted, or the only one there is.
+def choose(path: Path, what: str, names: Sequence[str], wanted: str | None, *, first: bool = False) -> str:
+    """The name of the table to read: the one that is wanted, or the only one there is, or else the `first` if asked.
 
     `what` says what the format calls it. Raises IngestError that lists what there is.
     """
     there_is = f"There is: {', '.join(names)}" if names else "There is none"
     if wanted is None:
+        if first and names:
+            return names[0]
         if len(names) != 1:
             raise IngestError(f"{path}: which {what} holds the table has to be said (input: table:). {there_is}")
         return names[0]
     if wanted not in names:
         raise IngestError(f"{path} has no {what} {wanted!r}. {there_is}")
     return wanted
+
+
+def names_of_their_own(names: Sequence[str]) -> list[str]:
+    """The names of columns in a file, with a number where one repeats or there is none: `x`, `x_2`, `column_3`."""
+    taken: set[str] = set(names)
+    found: list[str] = []
+    for place, written in enumerate(names, start=1):
+        name = written.strip() or f"column_{place}"
+        numbered = (f"{name}_{number}" for number in count(2))
+        found.append(next(n for n in numbered if n not in taken) if name in found else name)
+        taken.add(found[-1])
+    return found
 
 
 def pick(path: Path, columns: Sequence[FileColumn], names: Sequence[str]) -> list[FileColumn]:

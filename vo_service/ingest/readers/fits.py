@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from vo_service.catalog.description_input import FileOptions
 from vo_service.ingest.readers.arrays import fixed_strings
-from vo_service.ingest.readers.base import FileColumn, choose, damaged, pick, plain_file
+from vo_service.ingest.readers.base import FileColumn, choose, damaged, names_of_their_own, pick, plain_file
 
 _NUMBERS = {"B": "u1", "I": "i2", "J": "i4", "K": "i8", "E": "f4", "D": "f8"}
 _UNREADABLE = {
@@ -122,6 +122,7 @@ def _open_table(path: Path, options: FileOptions) -> Iterator[_Table]:
                 # What astropy warns of is either harmless or found by the checks below.
                 warnings.simplefilter("ignore", AstropyWarning)
                 hdu = _choose_hdu(path, hdus, options)
+                _tell_columns_apart(hdu.header)
                 fields = tuple(_field(hdu, number) for number in range(1, len(hdu.columns) + 1))
                 rows = _map_rows(path, plain, hdu)
         except (OSError, fits.VerifyError, KeyError, TypeError, ValueError) as error:
@@ -136,7 +137,7 @@ def _choose_hdu(path: Path, hdus: fits.HDUList, options: FileOptions) -> fits.Bi
     wanted = options.table[0] if options.table else None
     if wanted in tables:
         return tables[wanted]
-    name = choose(path, "binary table", names, wanted)
+    name = choose(path, "binary table", names, wanted, first=options.first_table)
     return list(tables.values())[names.index(name)]
 
 
@@ -153,6 +154,15 @@ def _map_rows(path: Path, plain: Path, hdu: fits.BinTableHDU) -> NDArray[np.void
     return np.memmap(plain, dtype=dtype, mode="r", offset=offset, shape=(count,))
 
 
+def _tell_columns_apart(header: fits.Header) -> None:
+    """Give each column a name of its own, before astropy meets the names."""
+    keys = [f"TTYPE{number}" for number in range(1, header["TFIELDS"] + 1)]
+    names = [str(header.get(key, "")) for key in keys]
+    for key, name, own in zip(keys, names, names_of_their_own(names), strict=True):
+        if name != own:
+            header[key] = own
+
+
 def _field(hdu: fits.BinTableHDU, number: int) -> _Field:
     header, column = hdu.header, hdu.columns[number - 1]
     code = column.format.format
@@ -164,6 +174,8 @@ def _field(hdu: fits.BinTableHDU, number: int) -> _Field:
         type=_type(code, storage, scale, zero, column.format.repeat),
         unit=column.unit or None,
         ucd=header.get(f"TUCD{number}"),
+        utype=header.get(f"TUTYP{number}"),
+        xtype=header.get(f"TXTYP{number}"),
         description=header.get(f"TCOMM{number}") or _comment(header.comments[f"TTYPE{number}"]),
         problem=problem,
     )

@@ -20,7 +20,7 @@ import pyarrow.csv
 
 from vo_service.catalog.description_input import FileOptions
 from vo_service.errors import IngestError
-from vo_service.ingest.readers.base import HEAD_BYTES, FileColumn, damaged, open_plain, pick, suffix
+from vo_service.ingest.readers.base import HEAD_BYTES, FileColumn, damaged, names_of_their_own, open_plain, pick, suffix
 
 BLOCK_BYTES = 4 << 20
 """Bytes that are parsed at once: some ten thousand rows."""
@@ -58,12 +58,6 @@ class TextReader:
         names = self._names(path, options)
         if len(names) > MOST_COLUMNS:
             raise IngestError(f"{path} has {len(names)} columns in its first line, a table at most {MOST_COLUMNS}")
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise IngestError(
-                f"{path}: several columns are called {', '.join(map(repr, repeated))}; with input: header: no and"
-                " skip: 1 columns go by their number"
-            )
         return tuple(FileColumn(name, pa.string()) for name in names)
 
     def rows(self, path: Path, options: FileOptions) -> int | None:
@@ -146,7 +140,7 @@ class TextReader:
         fields = self._split(first, options)
         if options.header == "no":
             return [str(number) for number in range(1, len(fields) + 1)]
-        return [field.strip() for field in fields]
+        return names_of_their_own(fields)
 
     def _split(self, line: str, options: FileOptions) -> list[str]:
         separator = self._separator(options)

@@ -1,136 +1,117 @@
-"""VOTable, read by astropy; whole, as its parser knows no other way.
-
-Astropy would expand entities and follow a STREAM to wherever its href points. Both are refused by a look through the
-document before astropy sees it.
-"""
+"""VOTable 1.1 to 1.5 in every serialisation: the head by expat, TABLEDATA by lxml, streams by numpy."""
 
 from __future__ import annotations
 
-import warnings
+import tempfile
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-from xml.parsers import expat
 
-import numpy as np
 import pyarrow as pa
-from astropy.io.votable import parse
-from astropy.io.votable.exceptions import VOTableSpecError
-from astropy.io.votable.tree import Field, TableElement
-from astropy.utils.exceptions import AstropyWarning
-from numpy import ma
 
 from vo_service.catalog.description_input import FileOptions
-from vo_service.errors import IngestError
-from vo_service.ingest.readers.base import FileColumn, choose, damaged, open_plain, pick
+from vo_service.ingest.readers.base import FileColumn, choose, names_of_their_own, pick
+from vo_service.ingest.readers.fits import FitsReader
+from vo_service.ingest.readers.votable_cells import read_cells
+from vo_service.ingest.readers.votable_head import Content, Data, Document, Field, TableHead, open_content, scan
+from vo_service.ingest.readers.votable_stream import read_rows, stream
+from vo_service.ingest.readers.votable_types import arrow_type, problem
+
+FITS_ROWS = 16_384
+"""Rows that are taken at once from FITS within a document."""
 
 
 class VotableReader:
-    """VOTable documents in any serialisation."""
+    """VOTable documents."""
 
     name = "votable"
 
     def recognises(self, path: Path, head: bytes) -> bool:
-        return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") and b"VOTABLE" in head.replace(b"\0", b"")
-
-    def columns(self, path: Path, options: FileOptions) -> tuple[FileColumn, ...]:
-        return tuple(_column(field) for field in _read(path, options).fields)
-
-    def rows(self, path: Path, options: FileOptions) -> int | None:
-        return len(_read(path, options).array)
-
-    def batches(self, path: Path, options: FileOptions, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-        table = _read(path, options)
-        fields = {field.name: field for field in table.fields}
-        pick(path, [_column(field) for field in table.fields], names)
-        for start in range(0, len(table.array), rows):
-            block = table.array[start : start + rows]
-            yield pa.RecordBatch.from_arrays([_values(block[fields[name].ID]) for name in names], list(names))
-
-
-def check_xml(path: Path) -> None:
-    """Refuse a document with a DOCTYPE (entities are declared nowhere else) or with data in other places.
-
-    Raises IngestError.
-    """
-    parser = expat.ParserCreate()
-
-    def doctype(*_: object) -> None:
-        raise IngestError(
-            f"{path} is refused: it has a DOCTYPE, which could make it read other files or grow without end"
+        return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"\xff\xfe<", b"\xfe\xff\0<")) and (
+            b"VOTABLE" in head.replace(b"\0", b"")
         )
 
-    def element(name: str, attributes: dict[str, str]) -> None:
-        if name.rpartition(":")[2] == "STREAM" and "href" in attributes:
-            raise IngestError(
-                f"{path} is refused: its data stand elsewhere ({attributes['href']}); only data within are read"
-            )
+    def columns(self, path: Path, options: FileOptions) -> tuple[FileColumn, ...]:
+        fields = _table(path, _head(path), options).fields
+        names = names_of_their_own([field.name for field in fields])
+        return tuple(_column(field, name) for field, name in zip(fields, names, strict=True))
 
-    parser.StartDoctypeDeclHandler = doctype
-    parser.StartElementHandler = element
-    with open_plain(path) as file:
-        try:
-            parser.ParseFile(file)
-        except expat.ExpatError as error:
-            raise damaged(path, error) from None
+    def rows(self, path: Path, options: FileOptions) -> int | None:
+        return _table(path, _head(path), options).rows
+
+    def batches(self, path: Path, options: FileOptions, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        columns = self.columns(path, options)
+        pick(path, columns, names)
+        places = [[column.name for column in columns].index(name) for name in names]
+        document = _head(path)
+        table = _table(path, document, options)
+        with open_content(path) as content:
+            for values in _read(path, content, document.encoding, table, places):
+                batch = pa.RecordBatch.from_arrays(values, list(names))
+                for start in range(0, batch.num_rows, rows):
+                    yield batch.slice(start, rows)
 
 
-def _read(path: Path, options: FileOptions) -> TableElement:
-    state = path.stat()
-    tables = {str(place): table for place, table in enumerate(_parse(path, state.st_mtime_ns, state.st_size), start=1)}
-    by_name = {name: table for table in tables.values() for name in (table.name, table.ID) if name}
-    names = [table.ID or table.name or place for place, table in tables.items()]
+def _read(
+    path: Path, content: Content, encoding: str, table: TableHead, places: Sequence[int]
+) -> Iterator[list[pa.Array]]:
+    """The columns at these places among the fields, some rows at a time."""
+    if table.data is None:
+        return iter(())
+    match table.data.serialisation:
+        case "TABLEDATA":
+            return read_cells(path, content, table.data, encoding, table.fields, places)
+        case "FITS":
+            return _read_fits(path, content, table.data, places)
+        case serialisation:
+            pieces = stream(path, content, table.data)
+            return read_rows(path, pieces, table.fields, places, has_flags=serialisation == "BINARY2")
+
+
+def _read_fits(path: Path, content: Content, data: Data, places: Sequence[int]) -> Iterator[list[pa.Array]]:
+    """The columns at these places of a FITS file within the document (VOTable 1.4, section 5.2)."""
+    options = FileOptions(table=(data.extension,))
+    with tempfile.NamedTemporaryFile() as file:
+        for piece in stream(path, content, data):
+            file.write(piece)
+        file.flush()
+        inner = Path(file.name)
+        names = [column.name for column in FitsReader().columns(inner, options)]
+        for batch in FitsReader().batches(inner, options, [names[place] for place in places], FITS_ROWS):
+            yield batch.columns
+
+
+def _table(path: Path, document: Document, options: FileOptions) -> TableHead:
+    tables = {str(place): table for place, table in enumerate(document.tables, start=1)}
+    by_name = {name: table for table in document.tables for name in (table.name, table.identifier) if name}
+    names = [table.identifier or table.name or place for place, table in tables.items()]
     wanted = options.table[0] if options.table else None
     known = tables | by_name
-    return known[wanted] if wanted in known else known[choose(path, "table", names, wanted)]
+    return known[wanted] if wanted in known else known[choose(path, "table", names, wanted, first=options.first_table)]
 
 
-@lru_cache(maxsize=1)
-def _parse(path: Path, _changed: int, _size: int) -> tuple[TableElement, ...]:
-    """The tables of a document; the last one is kept, as it takes half a minute to parse a million rows."""
-    check_xml(path)
-    with open_plain(path) as file, warnings.catch_warnings():
-        # Deviations from the standard that astropy can read all the same.
-        warnings.simplefilter("ignore", AstropyWarning)
-        try:
-            return tuple(parse(file, verify="ignore").iter_tables())
-        except (VOTableSpecError, ValueError, IndexError, KeyError, TypeError, OSError, EOFError) as error:
-            raise damaged(path, error) from None
+def _head(path: Path) -> Document:
+    state = path.stat()
+    return _scanned(path, state.st_mtime_ns, state.st_size)
 
 
-def _column(field: Field) -> FileColumn:
-    text = field.datatype in ("char", "unicodeChar")
-    problem = "it holds arrays of varying length" if not text and field.arraysize and "*" in field.arraysize else None
-    problem = "it holds complex numbers" if "Complex" in field.datatype else problem
-    problem = "it holds bits" if field.datatype == "bit" else problem
+@lru_cache(maxsize=4)
+def _scanned(path: Path, _changed: int, _size: int) -> Document:
+    """The last documents are remembered: their columns are asked for several times."""
+    with open_content(path) as content:
+        return scan(path, content)
+
+
+def _column(field: Field, name: str) -> FileColumn:
     return FileColumn(
-        name=field.name or field.ID,
-        type=pa.string() if text else _TYPES.get(field.datatype, pa.null()),
-        unit=str(field.unit) if field.unit is not None else None,
+        name,
+        arrow_type(field),
+        unit=field.unit,
         ucd=field.ucd,
+        utype=field.utype,
+        xtype=field.xtype,
         description=field.description,
-        problem=problem,
+        datatype=field.datatype,
+        arraysize=field.arraysize,
+        problem=problem(field),
     )
-
-
-_TYPES = {
-    "boolean": pa.bool_(),
-    "unsignedByte": pa.uint8(),
-    "short": pa.int16(),
-    "int": pa.int32(),
-    "long": pa.int64(),
-    "float": pa.float32(),
-    "double": pa.float64(),
-}
-
-
-def _values(column: Any) -> pa.Array:  # noqa: ANN401 (a masked array of any type)
-    mask = ma.getmaskarray(column)
-    values = np.asarray(ma.getdata(column))
-    if values.dtype == object:
-        return pa.array([None if hidden else str(text) for text, hidden in zip(values, mask, strict=True)], pa.string())
-    if values.ndim > 1:
-        flat = pa.array(values.reshape(-1), mask=mask.reshape(-1))
-        return pa.FixedSizeListArray.from_arrays(flat, int(np.prod(values.shape[1:])))
-    return pa.array(values.astype(values.dtype.newbyteorder("=")), mask=mask)

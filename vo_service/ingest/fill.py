@@ -1,0 +1,95 @@
+"""Filling a table of PostgreSQL: create it, write rows into it, index their positions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from vo_service.catalog.model import HPX_COLUMN, Table
+from vo_service.database.arrow import sql_type
+from vo_service.ingest.copy_binary import HEADER, TRAILER
+from vo_service.ingest.order import Block, in_order, row_bytes
+from vo_service.ingest.prefetch import prefetch
+
+Connection = psycopg.Connection[Any]
+
+
+def create_table(
+    connection: Connection,
+    table: Table,
+    *,
+    required: Iterable[str] = (),
+    every_row_placed: bool = True,
+    unlogged: bool = False,
+) -> None:
+    """Create the table without rows or indexes.
+
+    Parameters
+    ----------
+    required
+        Columns in which a value must not be missing.
+    every_row_placed
+        Whether each row must have an index of its position, if the table has positions.
+    unlogged
+        Whether the table may be empty after the server has crashed.
+    """
+    columns = [
+        sql.SQL("{} {}{}").format(
+            sql.Identifier(name), sql.SQL(sql_type(column)), sql.SQL(" NOT NULL" if column.name in required else "")
+        )
+        for name, column in zip(table.sql_columns, table.columns, strict=True)
+    ]
+    if table.position is not None:
+        kind = sql.SQL(" bigint NOT NULL" if every_row_placed else " bigint")
+        columns.append(sql.Identifier(HPX_COLUMN) + kind)
+    connection.execute(
+        sql.SQL("CREATE {} {} ({})").format(
+            sql.SQL("UNLOGGED TABLE" if unlogged else "TABLE"), quoted(table), sql.SQL(", ").join(columns)
+        )
+    )
+
+
+def copy_rows(
+    connection: Connection,
+    table: Table,
+    encoded: Generator[Block, None, None],
+    *,
+    is_new: bool,
+    progress: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Write rows into the table, those with a position in the order of its index.
+
+    `is_new` says whether the table was created in this transaction. `progress` is called with the number of rows that
+    have been written.
+    """
+    positioned = table.position is not None
+    names = [*table.sql_columns, HPX_COLUMN] if positioned else table.sql_columns
+    # FREEZE: rows of a table that nobody has seen yet need no check of who may see them, then or later.
+    statement = sql.SQL("COPY {} ({}) FROM STDIN ({})").format(
+        quoted(table),
+        sql.SQL(", ").join(map(sql.Identifier, names)),
+        sql.SQL("FORMAT binary, FREEZE" if is_new else "FORMAT binary"),
+    )
+    stored = 0
+    with closing(encoded) as blocks, connection.cursor().copy(statement) as copy:
+        copy.write(HEADER)
+        for rows in prefetch(in_order(blocks)) if positioned else (block.rows for block in blocks):
+            copy.write(row_bytes(rows))
+            stored += len(rows)
+            progress(stored)
+        copy.write(TRAILER)
+
+
+def index_positions(connection: Connection, table: Table) -> None:
+    """Give the table the index of its positions, if it has any."""
+    if table.position is not None:
+        connection.execute(sql.SQL("CREATE INDEX ON {} ({})").format(quoted(table), sql.Identifier(HPX_COLUMN)))
+
+
+def quoted(table: Table) -> sql.Identifier:
+    """The name of the table in SQL."""
+    return sql.Identifier(*table.sql_name)
