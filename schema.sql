@@ -1074,6 +1074,63 @@ $$;
 
 
 -- Jobs (UWS 1.1) -------------------------------------------------------------------------------------------------------
+-- The table of jobs is also their queue: workers claim jobs from it in the order of queue_number. A worker holds an
+-- advisory lock as long as it lives: (1448039242, its number). The jobs of a worker whose lock is gone go back into the
+-- queue, at their old place; their attempt tells the worker that they were taken from, if it lives, that they are not its
+-- own any more.
+
+CREATE SEQUENCE IF NOT EXISTS vo_service.job_queue_number;
+CREATE SEQUENCE IF NOT EXISTS vo_service.worker_number AS integer CYCLE;
+
+CREATE TABLE IF NOT EXISTS vo_service.job (
+    job_id text PRIMARY KEY,
+    kind text NOT NULL,  -- the protocol whose job it is
+    client text NOT NULL,  -- who created it, not to be recognised from outside
+    phase text NOT NULL,  -- vo_service.uws.phases.Phase
+    run_id text,
+    parameters jsonb NOT NULL,  -- pairs of name and value, in order
+    attachments text,  -- what the protocol keeps for the job, such as uploaded tables
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    started_at timestamptz,
+    ended_at timestamptz,
+    execution_seconds integer NOT NULL,  -- 0: no limit
+    destruction_at timestamptz NOT NULL,
+    archived_at timestamptz,
+    queue_number bigint,
+    attempt integer NOT NULL DEFAULT 0,
+    worker integer,
+    rows_written bigint,
+    results jsonb NOT NULL DEFAULT '[]',  -- vo_service.uws.model.Result
+    error text
+);
+CREATE INDEX IF NOT EXISTS job_queue ON vo_service.job (queue_number) WHERE phase = 'QUEUED';
+CREATE INDEX IF NOT EXISTS job_executing ON vo_service.job (worker) WHERE phase = 'EXECUTING';
+CREATE INDEX IF NOT EXISTS job_of_client ON vo_service.job (client, created_at);
+CREATE INDEX IF NOT EXISTS job_destruction ON vo_service.job (destruction_at) WHERE phase <> 'ARCHIVED';
+CREATE INDEX IF NOT EXISTS job_archived ON vo_service.job (archived_at) WHERE phase = 'ARCHIVED';
+
+-- Every phase that a job enters, and its end, is announced on the channel vo_job: to workers and to requests that wait.
+CREATE OR REPLACE FUNCTION vo_service.announce_job() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        PERFORM pg_notify('vo_job', OLD.job_id || ' DELETED');
+    ELSE
+        PERFORM pg_notify('vo_job', NEW.job_id || ' ' || NEW.phase);
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER announce_new AFTER INSERT OR DELETE ON vo_service.job
+    FOR EACH ROW EXECUTE FUNCTION vo_service.announce_job();
+CREATE OR REPLACE TRIGGER announce_phase AFTER UPDATE ON vo_service.job
+    FOR EACH ROW WHEN (OLD.phase <> NEW.phase) EXECUTE FUNCTION vo_service.announce_job();
+
+DO $$
+BEGIN
+    EXECUTE format('GRANT USAGE ON SEQUENCE vo_service.job_queue_number, vo_service.worker_number TO %I',
+        current_database() || '_writer');
+END $$;
 
 
 -- Uploaded tables (TAP 1.1, section 2.7.6) -----------------------------------------------------------------------------

@@ -107,6 +107,25 @@ class Settings(BaseSettings):
     maxrec_limit: int = Field(default=200_000_000, ge=1)
     """Rows of an answer at most, whatever MAXREC asks for. Rows travel as a stream: this bounds time, not memory."""
 
+    workers: int = Field(default=2, ge=0)
+    """Processes for asynchronous jobs that `serve` and `demo` start, each for one job at a time. 0 where other machines
+    run them with `vo-service worker`."""
+    results: Annotated[Path, AfterValidator(_absolute)] | None = None
+    """Directory for the results of jobs; if not given, `jobs` in the state directory. Workers on other machines need it
+    too, at the place that they call by this setting."""
+    async_timeout: int = Field(default=3600, ge=1)
+    """Seconds that a job may run, if its client asks for nothing else."""
+    async_timeout_limit: int = Field(default=86_400, ge=1)
+    """Seconds that a job may run at most, whatever its client asks for."""
+    job_lifetime: int = Field(default=7 * 86_400, ge=1)
+    """Seconds that a job and its results are kept, if its client asks for nothing else."""
+    job_lifetime_limit: int = Field(default=31 * 86_400, ge=1)
+    """Seconds that a job and its results are kept at most."""
+    job_record_lifetime: int = Field(default=31 * 86_400, ge=0)
+    """Seconds for which the record of a job is kept, as ARCHIVED, after its results have been destroyed."""
+    jobs_per_client: int = Field(default=5_000, ge=1)
+    """Jobs that one client may have, those that have ended included, until they are destroyed."""
+
     upload_limit_bytes: int = Field(default=1_000_000_000, ge=0)
     """Bytes of all files that are uploaded with a query; of each file also when it is unpacked."""
     upload_limit_rows: int = Field(default=10_000_000, ge=0)
@@ -131,7 +150,15 @@ class Settings(BaseSettings):
     def _default_within_limit(self) -> Self:
         if self.maxrec_default > self.maxrec_limit:
             raise ValueError(f"maxrec_default ({self.maxrec_default}) is above maxrec_limit ({self.maxrec_limit})")
+        for default, limit in (("async_timeout", "async_timeout_limit"), ("job_lifetime", "job_lifetime_limit")):
+            if getattr(self, default) > getattr(self, limit):
+                raise ValueError(f"{default} ({getattr(self, default)}) is above {limit} ({getattr(self, limit)})")
         return self
+
+    @property
+    def results_directory(self) -> Path:
+        """Directory for the results of jobs."""
+        return self.results or self.state / "jobs"
 
     @classmethod
     def settings_customise_sources(

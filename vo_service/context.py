@@ -11,6 +11,7 @@ from vo_service.catalog.live import LiveCatalog
 from vo_service.catalog.model import Catalog
 from vo_service.config import Settings
 from vo_service.database.pools import Database
+from vo_service.uws.jobs import Jobs
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Context:
     settings: Settings
     database: Database
     live_catalog: LiveCatalog
+    jobs: Jobs
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -30,6 +32,6 @@ class Context:
 
 @asynccontextmanager
 async def open_context(settings: Settings, database: Database) -> AsyncIterator[Context]:
-    """Connect, read the catalogue, follow its changes; undone on exit."""
-    async with database, LiveCatalog(database) as live_catalog:
-        yield Context(settings=settings, database=database, live_catalog=live_catalog)
+    """Connect, read the catalogue, follow its changes and those of jobs; undone on exit."""
+    async with database, LiveCatalog(database) as live_catalog, Jobs(database, settings) as jobs:
+        yield Context(settings=settings, database=database, live_catalog=live_catalog, jobs=jobs)

@@ -331,7 +331,15 @@ class PolygonRangesEntry(Node):
     polygon: Expression
 
 
-Entry: TypeAlias = TableEntry | QueryEntry | NamedQueryEntry | Join | RangesEntry | PolygonRangesEntry
+@dataclass(frozen=True, slots=True)
+class MocEntry(Node):
+    """The ranges of a MOC, `first` and `last`, in rows of their own: no two of them have a row of a table in common."""
+
+    alias: str
+    moc: Moc
+
+
+Entry: TypeAlias = TableEntry | QueryEntry | NamedQueryEntry | Join | RangesEntry | PolygonRangesEntry | MocEntry
 
 # Queries --------------------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from tap.translate.bound import (
     Junction,
     Like,
     Moc,
+    MocEntry,
     NamedQueryEntry,
     Negation,
     Not,
@@ -137,6 +138,10 @@ def _entry(entry: Entry) -> str:
         case RangesEntry():
             around = _reference(entry.hpx) if entry.hpx is not None else _coordinates(entry.centre)
             return _ranges(entry.alias, f"adql.disc_ranges({around}, CAST({expression(entry.radius)} AS float8))")
+        case MocEntry():
+            first, last = entry.moc.value.array.T
+            ranges = f"{predicates.bigints(first)}, {predicates.bigints(last - 1)}"
+            return f"unnest({ranges}) AS {entry.alias} (first, last)"
         case PolygonRangesEntry():
             bounds = f"(SELECT adql.polygon_circle({expression(entry.polygon)}) AS c OFFSET 0) AS b"
             return _ranges(entry.alias, "adql.disc_ranges(b.c[1], b.c[2], b.c[3])", f" FROM {bounds}")
@@ -372,6 +377,8 @@ def _related(node: Related) -> str:
     if node.hpx is None:
         return exact
     hpx, second = _reference(node.hpx), relation.second
+    if isinstance(second, Moc) and node.ranges is not None:
+        return predicates.between_listed(hpx, f"{node.ranges}.first", f"{node.ranges}.last")
     if isinstance(second, Moc):
         return predicates.within_moc(hpx, second.value.array)
     if kind_of(second) == "moc":

@@ -213,7 +213,7 @@ class _Pass:
         if hpx is None:
             return Related(relation)
         if isinstance(second, Moc):
-            return Related(relation, hpx)
+            return Related(relation, hpx, self._matches.in_moc(second))
         if kind_of(second) == "polygon" and shape_of(second) is not None:
             return Related(relation, hpx)
         if kind_of(second) == "polygon" and isinstance(first, Point):

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 from tap.translate.bound import (
     Entry,
     Expression,
     Join,
+    Moc,
+    MocEntry,
     Node,
     Point,
     PolygonRangesEntry,
@@ -24,7 +27,10 @@ from tap.translate.bound import (
     parts,
 )
 
-AnyRanges = RangesEntry | PolygonRangesEntry
+AnyRanges = RangesEntry | PolygonRangesEntry | MocEntry
+
+FEW_RANGES: Final = 200
+"""Ranges up to which a MOC is a list of conditions: each takes 0.1 ms of planning."""
 
 
 @dataclass
@@ -103,6 +109,14 @@ class Matches:
     def around_polygon(self, hpx: Reference, polygon: Expression) -> str | None:
         """As `around_cone`, around a polygon."""
         return self._add(hpx, PolygonRangesEntry(self._next(), polygon))
+
+    def in_moc(self, moc: Moc) -> str | None:
+        """The name of an entry with the ranges of a MOC, if it has many and stands in WHERE; else None."""
+        if len(moc.value.ranges) <= FEW_RANGES or self._place.allowed is not None:
+            return None
+        self._count += 1
+        self._place.made.append(MocEntry(f"m{self._count}", moc))
+        return f"m{self._count}"
 
     def _next(self) -> str:
         return f"m{self._count + 1}"

@@ -13,6 +13,7 @@ from tap.translate.bound import (
     Entry,
     InValues,
     Join,
+    MocEntry,
     NamedQueryEntry,
     Node,
     Point,
@@ -64,7 +65,7 @@ class _Sizes:
 
     def _enter(self, entry: Entry) -> None:
         match entry:
-            case TableEntry() | RangesEntry() | PolygonRangesEntry():
+            case TableEntry() | RangesEntry() | PolygonRangesEntry() | MocEntry():
                 pass
             case QueryEntry():
                 self._enter_columns(entry.alias, self.outputs(entry.query))

@@ -1,7 +1,7 @@
-"""Requests that are wrong, or odd but right: the status that their protocol asks for, and a message that names the fault.
+"""Requests that are wrong, or odd but right: the answer their protocol asks for, and a message that names the fault.
 
-TAP 1.1, section 3.2, and DALI 1.1, section 4.2: status 4xx and a VOTable with QUERY_STATUS=ERROR. SCS 1.03, section 2.3:
-status 200 and a VOTable with an INFO named Error.
+TAP 1.1, section 3.2, and DALI 1.1, section 4.2: status 4xx and a VOTable with QUERY_STATUS=ERROR. SCS 1.03, section
+2.3: status 200 and a VOTable with an INFO named Error.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def test_wrong_cones(demo_service: Service, name: str) -> None:
     parameters, message = WRONG_CONES[name]
     answer = httpx.get(f"{demo_service.url}/scs/demo/events", params=parameters)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-votable+xml")
-    (info,) = [info for info in parse(io.BytesIO(answer.content)).infos if info.name == "Error"]
+    (info,) = [info for info in parse(io.BytesIO(answer.content)).resources[0].infos if info.name == "Error"]
     assert re.search(message, str(info.value))
 
 

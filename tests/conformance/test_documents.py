@@ -28,6 +28,9 @@ EXPLAINED = re.compile(
 size. Its reader does understand them, as the tests below show."""
 
 
+EXCEPTED = ("truths", "truth_pair", "matrix", "three_bytes")
+
+
 def document(name: str, ending: str = "end", columns: tuple[Column, ...] = COLUMNS) -> bytes:
     writer = find_format(name).writer(ResultTable(columns, description="<&>", infos=(Info("a", "b"),)))
     batch = BATCH.select([column.name for column in columns])
@@ -67,10 +70,19 @@ def test_both_serializations_are_the_same_to_stilts(tmp_path: Path) -> None:
     assert different == set()
 
 
-@pytest.mark.parametrize(("name", "kind"), [("votable/b2", "votable"), ("votable/td", "votable"), ("csv", "csv")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("votable/b2", "votable"),
+        ("votable/td", "votable"),
+        ("csv", "csv"),
+        ("fits", "fits-basic"),
+        ("fits", "fits-plus"),
+    ],
+)
 def test_stilts_finds_the_values(name: str, kind: str, tmp_path: Path) -> None:
-    # STILTS takes CSV to be in ISO 8859-1.
-    strings = ("char",) if kind == "csv" else ("char", "unicodeChar")
+    # STILTS takes CSV and FITS to be in ISO 8859-1.
+    strings = ("char", "unicodeChar") if kind == "votable" else ("char",)
     columns = tuple(c for c in COLUMNS if c.arraysize is None or (c.datatype in strings and c.xtype is None))
     rows = read_by_stilts(document(name, columns=columns), tmp_path, kind)
     assert len(rows) == ROWS
@@ -78,6 +90,41 @@ def test_stilts_finds_the_values(name: str, kind: str, tmp_path: Path) -> None:
         values = SAMPLES[column]
         for i, row in enumerate(rows):
             assert _same(row[column.name], values[i % len(values)], column), (column.name, i)
+
+
+def test_fits_is_the_same_as_votable_to_stilts(tmp_path: Path) -> None:
+    # Truth values within arrays and integers in arrays that are NULL are nothing to STILTS's reader of VOTables.
+    columns = tuple(c for c in COLUMNS if c.datatype != "unicodeChar" and c.name not in EXCEPTED)
+    votable = read_by_stilts(document("votable/b2", columns=columns), tmp_path, "votable")
+    fits = read_by_stilts(document("fits", columns=columns), tmp_path, "fits-plus")
+    assert len(votable) == len(fits) == ROWS
+    different = {
+        (name, left[name].strip(), right[name].strip())
+        for left, right in zip(votable, fits, strict=True)
+        for name in left
+        if left[name].strip() != right[name].strip()
+    }
+    assert different == set()
+
+
+def test_stilts_finds_the_metadata_of_fits(tmp_path: Path) -> None:
+    columns = (Column("ra", "double", unit="deg", ucd="pos.eq.ra", utype="a:b", xtype="x", description="Länge"),)
+    path = tmp_path / "document"
+    writer = find_format("fits").writer(ResultTable(columns, description="Größe", infos=(Info("query", "SELECT"),)))
+    path.write_bytes(written(writer))
+    done = stilts("tpipe", f"in={path}", "ifmt=fits-plus", "cmd=meta name unit ucd utype xtype description", "ofmt=csv")
+    assert done.stdout.splitlines()[1] == "ra,deg,pos.eq.ra,a:b,x,Länge", done.stderr
+    assert "Größe" in stilts("tpipe", f"in={path}", "omode=meta").stdout
+
+
+def test_stilts_reads_variable_strings_and_widened_bytes(tmp_path: Path) -> None:
+    columns = (Column("byte", "unsignedByte"), Column("text", "char", "*"))
+    samples: dict[Column, list[object]] = {columns[0]: [*range(256), None], columns[1]: ["x" * 30_000, *["ab"] * 2999]}
+    path = tmp_path / "document"
+    path.write_bytes(written(find_format("fits").writer(ResultTable(columns)), batch_of(samples, 3000)))
+    rows = read_by_stilts(path.read_bytes(), tmp_path, "fits-plus")
+    assert [row["byte"] for row in rows[:257]] == [*map(str, range(256)), ""]
+    assert [row["text"] for row in rows] == samples[columns[1]]
 
 
 def _same(found: str, value: object, column: Column) -> bool:

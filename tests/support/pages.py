@@ -16,6 +16,7 @@ from vo_service.config import Settings
 from vo_service.context import Context
 from vo_service.database.access import derive_access
 from vo_service.database.pools import Database
+from vo_service.uws.jobs import Jobs
 from vo_service.web.links import Link
 from vo_service.web.pages import routes
 
@@ -115,5 +116,5 @@ def pages_app(catalog: Catalog, settings: Settings) -> Starlette:
     database = Database(derive_access("postgresql://owner:password@nowhere/database"), settings)
     live = LiveCatalog(database)
     live.current = catalog
-    context = Context(settings=settings, database=database, live_catalog=live)
+    context = Context(settings=settings, database=database, live_catalog=live, jobs=Jobs(database, settings))
     return Starlette(routes=routes(context, (Cones(), Queries())))

@@ -150,15 +150,21 @@ _REGIONS: Final = (
 """Right ascension, declination and size; they overlap, hold each other, hold poles, lie across RA = 0."""
 
 
+WHOLE_REGION: Final = 16
+"""The row that those with NULLs and without shapes are made of."""
+
+
 def region_rows() -> list[Row]:
     """Rows of `sky.regions`: places and sizes of above, then one for each way to be no region."""
     random = np.random.default_rng(4)
     rows = [_region(number, *place, random) for number, place in enumerate(_REGIONS)]
-    whole, *_ = rows[4:]
+    whole = rows[WHOLE_REGION]
     for column in range(1, len(whole)):
-        rows.append((100 + column, *(None if place == column else value for place, value in enumerate(whole) if place)))
-    rows += [(120 + place, *whole[1:3], radius, *whole[4:7], [*whole[6], radius], *whole[8:])
-             for place, radius in enumerate((-1.0, -1e-9, 180.0001, 1000.0, float("nan")))]  # fmt: skip
+        rows += [(100 + column, *whole[1:column], None, *whole[column + 1 :])]
+    rows += [
+        (120 + place, *whole[1:3], radius, *whole[4:7], [*whole[6], radius], *whole[8:])
+        for place, radius in enumerate((-1.0, -1e-9, 180.0001, 1000.0, float("nan")))
+    ]
     rows += [(140 + place, *whole[1:8], outline, whole[9]) for place, outline in enumerate(NO_POLYGONS)]
     rows.append((160, *whole[1:6], [None, 1.0], [1.0, None, 1.0], *whole[8:]))
     rows.append((161, *whole[1:6], [], [1.0, 2.0], *whole[8:]))

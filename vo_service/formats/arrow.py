@@ -39,7 +39,7 @@ class ArrowWriter(Writer):
     """Writes one stream."""
 
     def __init__(self, table: ResultTable) -> None:
-        self._schema = pa.schema([field_of(c, arrow_type(c)) for c in table.columns], voparquet_metadata(table))
+        self._schema = pa.schema(map(_field, table.columns), voparquet_metadata(table))
         self._outlet = Outlet()
 
     def start(self) -> bytes:
@@ -65,15 +65,15 @@ class ArrowWriter(Writer):
         raise QueryError(message)
 
 
-def field_of(column: Column, kind: pa.DataType) -> pa.Field:
-    """A column as a field, with its VOTable attributes as metadata."""
-    attributes = {name: value for name in _ATTRIBUTES if (value := getattr(column, name))}
-    return pa.field(column.name, kind, metadata=attributes)
-
-
 def voparquet_metadata(table: ResultTable, *infos: Info) -> dict[str, str]:
     """What describes a table in the metadata of a file (VOParquet 1.0, section 2.2); `infos` are further ones."""
     return {
         "IVOA.VOTable-Parquet.version": "1.0",
         "IVOA.VOTable-Parquet.content": metadata_document(table, *infos).decode(),
     }
+
+
+def _field(column: Column) -> pa.Field:
+    """A column as a field, with its VOTable attributes as metadata."""
+    attributes = {name: value for name in _ATTRIBUTES if (value := getattr(column, name))}
+    return pa.field(column.name, arrow_type(column), metadata=attributes)

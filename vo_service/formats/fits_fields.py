@@ -3,8 +3,8 @@
     boolean          L, NUL for NULL
     integers         B, I, J, K; NULL is a number that the column does not use (TNULL)
     float, double    E, D; NaN for NULL
-    strings, times   A, as wide as the longest; NULL is an empty string. Where that would waste most of the table, they
-                     are variable
+    strings, times   A, as wide as the longest; NULL is an empty string. Where that would waste most of a large table,
+                     they are variable
     arrays           as their elements; of one size in the row, others in the heap (P, or Q beyond 2 GB). NULL is an
                      empty array, or one of NULLs if it is of one size
     bytes            B
@@ -52,7 +52,10 @@ _LARGEST_P = 2**31
 """Size of a heap, in bytes, from which its places need 64 bits."""
 
 _WASTE = 4
-"""How many times more room strings may take in columns of one width."""
+"""How many times more room strings of one width may take; astropy reads variable ones as single characters only."""
+
+_WASTE_BYTES = 50_000_000
+"""Size up to which strings are of one width in any case."""
 
 
 class Field:
@@ -168,8 +171,10 @@ class Field:
     @property
     def _wastes(self) -> bool:
         """Whether strings of one width would waste most of the table."""
-        descriptor = 16
-        return self._code == "A" and self._repeat * self._rows > _WASTE * (self._elements + descriptor * self._rows)
+        if self._code != "A":
+            return False
+        size, descriptor = self._repeat * self._rows, 16
+        return size > _WASTE_BYTES and size > _WASTE * (self._elements + descriptor * self._rows)
 
     def _simple(self, array: pa.Array) -> pa.Array:
         if pa.types.is_timestamp(array.type):

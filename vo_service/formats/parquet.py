@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from vo_service.database.arrow import arrow_type
 from vo_service.errors import QueryError
-from vo_service.formats.arrow import field_of, voparquet_metadata
+from vo_service.formats.arrow import voparquet_metadata
 from vo_service.formats.base import Info, ResultTable, Writer
 from vo_service.formats.outlet import Outlet
 from vo_service.formats.values import timestamps_as_text
@@ -41,9 +41,8 @@ class ParquetWriter(Writer):
     """Writes one file."""
 
     def __init__(self, table: ResultTable) -> None:
-        kinds = [pa.string() if column.is_string else arrow_type(column) for column in table.columns]
         self._table = table
-        self._schema = pa.schema(map(field_of, table.columns, kinds))
+        self._schema = pa.schema([(c.name, pa.string() if c.is_string else arrow_type(c)) for c in table.columns])
         self._outlet = Outlet()
         self._group: list[pa.RecordBatch] = []
         self._group_bytes = 0
@@ -51,7 +50,8 @@ class ParquetWriter(Writer):
     def start(self) -> bytes:
         # Measurements seldom repeat: dictionaries of them take four times the time and more room.
         repeating = [field.name for field in self._schema if not pa.types.is_floating(field.type)]
-        self._writer = pq.ParquetWriter(self._outlet, self._schema, use_dictionary=repeating)
+        # A stored Arrow schema would hide the metadata that comes at the end from pyarrow.
+        self._writer = pq.ParquetWriter(self._outlet, self._schema, use_dictionary=repeating, store_schema=False)
         return self._outlet.take()
 
     def batch(self, batch: pa.RecordBatch) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vo_service.sky.angles import without_dust
-from vo_service.sky.cover import Ranges, coarsened, cone_cover, shape_cover
+from vo_service.sky.cover import Pixels, Ranges, coarsened, cone_cover, shape_cover
 from vo_service.sky.shapes import Shape
 
 MOST_RANGES = 500
@@ -57,16 +57,17 @@ def within_moc(hpx: str, ranges: Ranges) -> str:
 
 
 def in_listed_ranges(hpx: str, ranges: str) -> str:
-    """The condition that an index lies in one of the nine ranges of an array, as `adql.disc_ranges` gives it.
-
-    Each bound is told several times over: of a comparison with a value that it does not know, PostgreSQL's planner
-    expects a third of the table, and would rather compare every pair of rows than use the index.
-    """
-    conditions = (_between_listed(hpx, f"{ranges}[{first}]", f"{ranges}[{first + 1}]") for first in range(1, 19, 2))
+    """The condition that an index lies in one of the nine ranges of an array, as `adql.disc_ranges` gives it."""
+    conditions = (between_listed(hpx, f"{ranges}[{first}]", f"{ranges}[{first + 1}]") for first in range(1, 19, 2))
     return f"({' OR '.join(conditions)})"
 
 
-def _between_listed(hpx: str, first: str, last: str) -> str:
+def between_listed(hpx: str, first: str, last: str) -> str:
+    """The condition that an index lies in a range whose ends the planner does not know.
+
+    Each bound is told several times over: of a comparison with such a value, PostgreSQL's planner expects a third of
+    the table, and would rather compare every pair of rows than use the index.
+    """
     bounds = [f"{hpx} >= {first} AND {hpx} <= {last}"]
     bounds += [f"{hpx} > {first} - {n} AND {hpx} < {last} + {n}" for n in range(1, TIMES_TOLD)]
     return f"({' AND '.join(bounds)})"
@@ -79,6 +80,11 @@ TIMES_TOLD = 4
 def multirange(ranges: Ranges) -> str:
     """Ranges as a literal of type int8multirange."""
     return "'{" + ",".join(f"[{first},{last})" for first, last in ranges.tolist()) + "}'::int8multirange"
+
+
+def bigints(numbers: Pixels) -> str:
+    """Integers as a literal of type bigint[]."""
+    return "'{" + ",".join(map(str, numbers.tolist())) + "}'::bigint[]"
 
 
 def array(numbers: Iterable[float]) -> str:
