@@ -1093,7 +1093,7 @@ CREATE TABLE IF NOT EXISTS vo_service.job (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     started_at timestamptz,
     ended_at timestamptz,
-    execution_seconds integer NOT NULL,  -- 0: no limit
+    execution_seconds integer NOT NULL,
     destruction_at timestamptz NOT NULL,
     archived_at timestamptz,
     queue_number bigint,

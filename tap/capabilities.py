@@ -24,7 +24,9 @@ class TapCapability:
     formats: Iterable[Format] = FORMATS
 
     def add_to(self, document: Element) -> None:
+        settings = self.settings
         capability = add(document, "capability", standardID="ivo://ivoa.net/std/TAP", type_="tr:TableAccess")
+        add(capability, "description", _manners(settings))
         add_interface(capability, self.url, version="1.1")
         _add_language(capability)
         for format_ in self.formats:
@@ -34,21 +36,34 @@ class TapCapability:
                 add(element, "alias", alias)
         for method in ("inline", "http", "https"):
             add(capability, "uploadMethod", ivo_id=f"ivo://ivoa.net/std/TAPRegExt#upload-{method}")
-        limit = add(capability, "executionDuration")
-        add(limit, "hard", round(self.settings.sync_timeout))
+        retention = add(capability, "retentionPeriod")
+        add(retention, "default", settings.job_lifetime)
+        add(retention, "hard", settings.job_lifetime_limit)
+        duration = add(capability, "executionDuration")
+        add(duration, "default", settings.async_timeout)
+        add(duration, "hard", settings.async_timeout_limit)
         rows = add(capability, "outputLimit")
-        add(rows, "default", self.settings.maxrec_default, unit="row")
-        add(rows, "hard", self.settings.maxrec_limit, unit="row")
+        add(rows, "default", settings.maxrec_default, unit="row")
+        add(rows, "hard", settings.maxrec_limit, unit="row")
         upload = add(capability, "uploadLimit")
         # Both hold; the schema has no place for two hard limits.
-        add(upload, "default", self.settings.upload_limit_rows, unit="row")
-        add(upload, "hard", self.settings.upload_limit_bytes, unit="byte")
+        add(upload, "default", settings.upload_limit_rows, unit="row")
+        add(upload, "hard", settings.upload_limit_bytes, unit="byte")
 
 
 def tap_capabilities(address: str, settings: Settings) -> tuple[Capability, ...]:
     """All capabilities of the service at `address`."""
     examples = SimpleCapability(EXAMPLES, f"{address}/examples", version="1.1")
     return (TapCapability(address, settings), *vosi_capabilities(address), examples)
+
+
+def _manners(settings: Settings) -> str:
+    """Limits for which TAPRegExt has no elements."""
+    return (
+        f"Synchronous queries end after {settings.sync_timeout:g} seconds; asynchronous ones may take longer."
+        f" {settings.queries_per_client} synchronous queries of one client run at once, and {settings.queries_limit} of"
+        f" all; those that wait longer than {settings.busy_timeout:g} seconds get status 429 with Retry-After."
+    )
 
 
 def _add_language(capability: Element) -> None:

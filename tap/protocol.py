@@ -26,5 +26,6 @@ class Tap:
         parameters = urlencode({"LANG": "ADQL", "QUERY": query, "RESPONSEFORMAT": "text/plain"})
         return (
             Link("The first ten rows", f"tap/sync?{parameters}", query),
+            Link("More examples of queries", "tap/examples", "Around a position, map of the sky, histograms, matches"),
             Link("TAP service", "tap", "For TOPCAT, STILTS, Aladin and pyvo", kind="endpoint"),
         )

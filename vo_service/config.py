@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     too, at the place that they call by this setting."""
     async_timeout: int = Field(default=3600, ge=1)
     """Seconds that a job may run, if its client asks for nothing else."""
-    async_timeout_limit: int = Field(default=86_400, ge=1)
+    async_timeout_limit: int = Field(default=86_400, ge=1, le=2_000_000)
     """Seconds that a job may run at most, whatever its client asks for."""
     job_lifetime: int = Field(default=7 * 86_400, ge=1)
     """Seconds that a job and its results are kept, if its client asks for nothing else."""

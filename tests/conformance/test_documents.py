@@ -23,9 +23,10 @@ BATCH = batch_of(SAMPLES, ROWS)
 
 EXPLAINED = re.compile(
     r"Empty character value is questionable|Wrong number of elements in array \(0 found|Bad \w+ string ''"
+    r'|Non-DALI xtype value "moc"'
 )
 """An empty TD is NULL for any type (VOTable 1.4, section 6), but not to votlint for single characters and arrays of one
-size. Its reader does understand them, as the tests below show."""
+size. Its reader does understand them, as the tests below show. DALI 1.2 has the xtype of MOCs."""
 
 
 EXCEPTED = ("truths", "truth_pair", "matrix", "three_bytes")
@@ -51,7 +52,9 @@ def read_by_stilts(document: bytes, folder: Path, kind: str) -> list[dict[str, s
 @pytest.mark.parametrize("name", ["votable/b2", "votable/td"])
 def test_votlint_finds_nothing_in_any_type(name: str, ending: str, tmp_path: Path) -> None:
     path = tmp_path / "document.vot"
-    path.write_bytes(document(name, ending))
+    # votlint 3.4.7 loses its place after polygons in BINARY2, also in those that STILTS itself has written.
+    columns = tuple(column for column in COLUMNS if name != "votable/b2" or column.xtype != "polygon")
+    path.write_bytes(document(name, ending, columns))
     assert [line for line in votlint_complaints(str(path)) if not EXPLAINED.search(line)] == []
 
 
@@ -93,7 +96,7 @@ def test_stilts_finds_the_values(name: str, kind: str, tmp_path: Path) -> None:
 
 
 def test_fits_is_the_same_as_votable_to_stilts(tmp_path: Path) -> None:
-    # Truth values within arrays and integers in arrays that are NULL are nothing to STILTS's reader of VOTables.
+    # FITS has no NULL for whole arrays of one size: those of floats are NaN; other types are left out.
     columns = tuple(c for c in COLUMNS if c.datatype != "unicodeChar" and c.name not in EXCEPTED)
     votable = read_by_stilts(document("votable/b2", columns=columns), tmp_path, "votable")
     fits = read_by_stilts(document("fits", columns=columns), tmp_path, "fits-plus")
@@ -102,7 +105,7 @@ def test_fits_is_the_same_as_votable_to_stilts(tmp_path: Path) -> None:
         (name, left[name].strip(), right[name].strip())
         for left, right in zip(votable, fits, strict=True)
         for name in left
-        if left[name].strip() != right[name].strip()
+        if left[name].strip() != re.sub(r"^\(NaN(, NaN)*\)$", "", right[name].strip())
     }
     assert different == set()
 
@@ -112,7 +115,9 @@ def test_stilts_finds_the_metadata_of_fits(tmp_path: Path) -> None:
     path = tmp_path / "document"
     writer = find_format("fits").writer(ResultTable(columns, description="Größe", infos=(Info("query", "SELECT"),)))
     path.write_bytes(written(writer))
-    done = stilts("tpipe", f"in={path}", "ifmt=fits-plus", "cmd=meta name unit ucd utype xtype description", "ofmt=csv")
+    done = stilts(
+        "tpipe", f"in={path}", "ifmt=fits-plus", "cmd=meta name units ucd utype xtype description", "ofmt=csv"
+    )
     assert done.stdout.splitlines()[1] == "ra,deg,pos.eq.ra,a:b,x,Länge", done.stderr
     assert "Größe" in stilts("tpipe", f"in={path}", "omode=meta").stdout
 

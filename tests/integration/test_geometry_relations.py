@@ -352,7 +352,7 @@ JOINS = (
     "FROM regions a JOIN regions b ON {r} = 1",
     "FROM regions a JOIN regions b ON 1 = {r}",
     "FROM regions a, regions b WHERE 1 = {r}",
-    "FROM regions a CROSS JOIN regions b WHERE {r} <> 0",
+    "FROM regions a, regions b WHERE {r} <> 0",
     "FROM (SELECT * FROM regions) AS a JOIN regions b ON 1 = {r}",
 )
 
@@ -498,7 +498,7 @@ MATCHES = (
     "alerts a, ev.events b WHERE {near}",
     "(SELECT alert_id, ra, dec FROM alerts) AS a JOIN (SELECT * FROM ev.events) AS b ON {near}",
     "alerts a JOIN ev.events b ON a.alert_id IS NOT NULL AND ({near} AND b.event_id >= 0)",
-    "alerts a CROSS JOIN ev.events b WHERE ({near}) AND a.alert_id <> 'none'",
+    "alerts a, ev.events b WHERE ({near}) AND a.alert_id <> 'none'",
     "(SELECT alert_id, ra, dec FROM alerts WHERE alert_id IS NOT NULL ORDER BY alert_id) AS a, ev.events b"
     " WHERE {near}",
     "alerts a LEFT JOIN ev.events b ON {near} WHERE b.event_id IS NOT NULL",
@@ -541,7 +541,8 @@ def test_matches_in_other_places(near: str, radius: float, run: Run) -> None:
             alerts,
         ),
         (
-            f"SELECT event_id FROM ev.events WHERE event_id IN (SELECT b.event_id FROM alerts a, ev.events b WHERE {inner})",
+            "SELECT event_id FROM ev.events WHERE event_id IN"
+            f" (SELECT b.event_id FROM alerts a, ev.events b WHERE {inner})",
             events,
         ),
         (f"SELECT a.alert_id FROM alerts a JOIN ev.events b ON {inner} GROUP BY a.alert_id", alerts),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -11,13 +12,17 @@ from urllib.parse import urlencode, urlsplit
 
 import httpx
 import pytest
+from lxml import etree
 
+from tap.capabilities import tap_capabilities
 from tests.support.database import SECRET, execute, new_database
 from tests.support.judges import votlint_complaints
 from tests.support.served import served
 from tests.support.service import running, state_directory
+from vo_service.config import load_settings
 from vo_service.database.access import Access
 from vo_service.database.init import initialise
+from vo_service.vosi.capabilities import capabilities_document
 
 QUICK = "SELECT TOP 1 table_name FROM tap_schema.tables"
 ENDLESS = "SELECT COUNT(*) AS n FROM " + ", ".join(f"tap_schema.columns AS t{i}" for i in range(8))
@@ -116,6 +121,28 @@ def test_a_query_that_takes_too_long_is_told_of_async(own: Access) -> None:
     assert "took longer than 0.5 seconds" in answer.text
     assert "/tap/async" in answer.text
     until(own, 0)
+
+
+def test_capabilities_tell_the_limits() -> None:
+    settings = load_settings(
+        sync_timeout=7, async_timeout=11, async_timeout_limit=13, job_lifetime=17, job_lifetime_limit=19,
+        maxrec_default=23, maxrec_limit=29, queries_per_client=3, queries_limit=5, busy_timeout=2.5,
+        upload_limit_rows=31, upload_limit_bytes=37,
+    )  # fmt: skip
+    document = etree.fromstring(capabilities_document(tap_capabilities("http://localhost/tap", settings)))
+    capability = document.find("capability[@standardID='ivo://ivoa.net/std/TAP']")
+    assert capability is not None
+    told = {
+        limit: (capability.findtext(f"{limit}/default"), capability.findtext(f"{limit}/hard"))
+        for limit in ("retentionPeriod", "executionDuration", "outputLimit", "uploadLimit")
+    }
+    assert told == {
+        "retentionPeriod": ("17", "19"),
+        "executionDuration": ("11", "13"),
+        "outputLimit": ("23", "29"),
+        "uploadLimit": ("31", "37"),
+    }
+    assert re.findall(r"[\d.]*\d", str(capability.findtext("description"))) == ["7", "3", "5", "2.5", "429"]
 
 
 @pytest.mark.parametrize(("trusted", "status"), [("", 429), ("127.0.0.1", 200)])

@@ -183,7 +183,7 @@ def _region(number: int, ra: float, dec: float, size: float, random: np.random.G
     return (number, ra, dec, radius, width, height, [ra, dec], [ra, dec, radius], outline.numbers, text)
 
 
-NO_POLYGONS: Final = (
+NO_POLYGONS: Final[tuple[list[float | None], ...]] = (
     [],
     [10.0, 10.0, 20.0, 20.0],
     [0.0, 0.0, 10.0, 0.0, 10.0, 10.0, 5.0],

@@ -66,19 +66,20 @@ def going(ra: ArrayLike, dec: ArrayLike, angle: ArrayLike, direction: ArrayLike)
 def in_polygon(figure: Figure, ra: ArrayLike, dec: ArrayLike) -> Booleans:
     """Whether the bearings from a position to the vertices, one after the other, turn round it once."""
     lon, lat = np.asarray(ra, float)[..., None], np.asarray(dec, float)[..., None]
-    bearings = bearing(lon, lat, *figure.vertices.T)
+    bearings = bearing(lon, lat, figure.vertices[:, 0], figure.vertices[:, 1])
     turns = (np.roll(bearings, -1, axis=-1) - bearings + 180) % 360 - 180
     seen = distance(ra, dec, *figure.centre) < 90
     return np.asarray((np.abs(turns.sum(axis=-1)) > 180) & seen)
 
 
-def edge_distance(figure: Figure, ra: ArrayLike, dec: ArrayLike) -> Floats:
+def edge_distance(figure: Figure, lon: ArrayLike, lat: ArrayLike) -> Floats:
     """The angle to the nearest point of the edge: the distance across the track of each side, or to its ends."""
-    lon, lat = np.asarray(ra, float)[..., None], np.asarray(dec, float)[..., None]
+    lon, lat = np.asarray(lon, float)[..., None], np.asarray(lat, float)[..., None]
     starts, ends = figure.vertices, np.roll(figure.vertices, -1, axis=0)
-    length, course = distance(*starts.T, *ends.T), bearing(*starts.T, *ends.T)
-    away = np.radians(distance(*starts.T, lon, lat))
-    turn = np.radians(bearing(*starts.T, lon, lat) - course)
+    (ra, dec), (next_ra, next_dec) = starts.T, ends.T
+    length, course = distance(ra, dec, next_ra, next_dec), bearing(ra, dec, next_ra, next_dec)
+    away = np.radians(distance(ra, dec, lon, lat))
+    turn = np.radians(bearing(ra, dec, lon, lat) - course)
     across = np.degrees(
         np.arctan2(np.abs(np.sin(away) * np.sin(turn)), np.hypot(np.cos(away), np.sin(away) * np.cos(turn)))
     )
@@ -95,10 +96,10 @@ def depth(figure: Figure, ra: ArrayLike, dec: ArrayLike) -> Floats:
 def along_edge(figure: Figure, points: int = 200) -> tuple[Floats, Floats, float]:
     """Positions along the edge, the vertices among them, and the largest step between two of them."""
     starts, ends = figure.vertices, np.roll(figure.vertices, -1, axis=0)
-    length, course = distance(*starts.T, *ends.T), bearing(*starts.T, *ends.T)
-    part = np.arange(points)[:, None] / points
-    ra, dec = going(*starts.T, part * length, course)
-    return ra.ravel(), dec.ravel(), float(length.max() / points)
+    (ra, dec), (next_ra, next_dec) = starts.T, ends.T
+    length, course = distance(ra, dec, next_ra, next_dec), bearing(ra, dec, next_ra, next_dec)
+    lon, lat = going(ra, dec, np.arange(points)[:, None] / points * length, course)
+    return lon.ravel(), lat.ravel(), float(length.max() / points)
 
 
 def contains(outer: Figure, inner: Figure) -> bool | None:

@@ -240,6 +240,11 @@ class _Handler(BaseHTTPRequestHandler):
     def loop(self, number: str) -> None:
         self.redirect(f"/loop/{int(number) + 1}")
 
+    def table(self, _: str) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"x,y\n1,2\n")
+
     def missing(self, _: str) -> None:
         self.send_error(404)
 

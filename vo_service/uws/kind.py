@@ -26,8 +26,8 @@ class JobKind(Protocol):
     async def attach(self, parameters: Parameters, attachments: str | None, context: Context) -> str | None:
         """Keep what came with a POST and cannot stay in its parameters, such as files.
 
-        Gets the job's attachments so far (None at first) and gives the new ones, as a text of its own making. Raises ServiceErrors, which
-        refuse the POST.
+        Gets the job's attachments so far (None at first) and gives the new ones, as a text of its own making. Raises
+        ServiceErrors, which refuse the POST.
         """
         ...
 

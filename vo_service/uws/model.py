@@ -59,7 +59,7 @@ class Job:
     attachments
         What the kind of job keeps for it; None for nothing.
     execution_seconds
-        Seconds that it may run; 0 for no limit.
+        Seconds that it may run.
     attempt
         How often a worker has begun it.
     worker

@@ -27,6 +27,9 @@ from vo_service.uws.phases import Phase, predecessors
 CHANNEL = "vo_job"
 """NOTIFY channel on which new phases of jobs, and their deletion, are announced (`schema.sql`)."""
 
+DELETED = "DELETED"
+"""What is announced in the place of a phase when a job is deleted."""
+
 WORKER_LOCK = 0x564F534A
 """First key of the advisory locks that show which workers live; the second is the worker's number (`schema.sql`)."""
 
@@ -193,6 +196,16 @@ class JobStore:
             {"worker": worker, "kinds": list(kinds)},
         )
         return _job(rows[0]) if rows else None
+
+    async def is_running(self, job: Job) -> bool:
+        """Whether the job is still this attempt's."""
+        return bool(
+            await self._rows(
+                """SELECT FROM vo_service.job
+                   WHERE job_id = %(id)s AND attempt = %(attempt)s AND worker = %(worker)s AND phase = 'EXECUTING'""",
+                _attempt(job),
+            )
+        )
 
     async def complete(self, job: Job, results: Sequence[Result], rows: int | None) -> bool:
         """COMPLETED, with these results; False if the job is not this attempt's any more."""
