@@ -16,6 +16,9 @@ from vo_service.catalog.model import TAP_SCHEMA, Catalog, Column, ForeignKey, Po
 WANTED_ROWS = 20
 """Rows that a search around a position should find, if they were spread evenly."""
 
+TABLES = 20
+"""Tables that get examples beside those of their publishers: menus of clients are no place for hundreds."""
+
 FEW_ROWS = 100
 """Below that a table is looked at as a whole, not around positions."""
 
@@ -47,19 +50,26 @@ class Query:
 
 
 def example_queries(catalog: Catalog) -> list[Query]:
-    """Examples for every published table, for pairs of them, and for TAP_SCHEMA."""
+    """Examples for published tables, for pairs of them, and for TAP_SCHEMA; those of publishers are all there."""
     published = [table for table in catalog.tables() if table.schema != TAP_SCHEMA]
-    queries = [query for table in published for query in queries_of(table)]
-    queries += _matches([table for table in published if table.position and table.rows])
-    queries += [_join(key) for key in catalog.keys if not key.from_table.startswith(f"{TAP_SCHEMA}.")]
+    shown = published[:TABLES]
+    queries = [query for table in shown for query in (*_given(table), *queries_of(table))]
+    queries += [query for table in published[TABLES:] for query in _given(table)]
+    queries += _matches([table for table in shown if table.position and table.rows])
+    names = {table.full_name for table in shown}
+    queries += [_join(key) for key in catalog.keys if key.from_table in names]
     return queries + list(_metadata())
 
 
-def queries_of(table: Table) -> Iterator[Query]:
-    """Examples for one table, those of its publisher first."""
-    name = table.full_name
+def _given(table: Table) -> Iterator[Query]:
+    """The examples of the publisher."""
     for example in table.examples:
-        yield Query(example.name, example.query, (name,), example.description)
+        yield Query(example.name, example.query, (table.full_name,), example.description)
+
+
+def queries_of(table: Table) -> Iterator[Query]:
+    """Examples for one table."""
+    name = table.full_name
     yield Query(f"{name}: the first rows", _adql(f"SELECT TOP 10 {_shown(table)}", f"FROM {name}"), (name,))
     if table.position is not None and table.rows >= FEW_ROWS:
         yield _cone(table, table.position)

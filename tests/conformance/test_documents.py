@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from tests.support.columns import SAMPLES, batch_of
@@ -79,7 +80,7 @@ def test_both_serializations_are_the_same_to_stilts(tmp_path: Path) -> None:
         ("votable/b2", "votable"),
         ("votable/td", "votable"),
         ("csv", "csv"),
-        ("fits", "fits-basic"),
+        ("fits", "fits"),
         ("fits", "fits-plus"),
     ],
 )
@@ -151,3 +152,11 @@ def test_stilts_loads_a_csv_with_overflow(tmp_path: Path) -> None:
     rows = read_by_stilts(document("csv", "overflow"), tmp_path, "csv")
     assert len(rows) == ROWS + 1
     assert rows[-1]["truth"].startswith("# OVERFLOW")
+
+
+@pytest.mark.parametrize("ending", ["end", "overflow"])
+def test_votlint_finds_nothing_in_the_votable_of_parquet(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / "document.vot"
+    metadata = pq.read_metadata(io.BytesIO(document("parquet", ending))).metadata
+    path.write_bytes(metadata[b"IVOA.VOTable-Parquet.content"])
+    assert [line for line in votlint_complaints(str(path)) if not EXPLAINED.search(line)] == []

@@ -158,6 +158,14 @@ def test_queries_go_with_the_columns_of_the_table() -> None:
     assert "energy" not in "".join(names(Table("s", "t", (Column("e", "float", ucd="stat.error;phys.energy"),))))
 
 
+def test_many_tables_have_few_examples_beside_those_of_their_publishers() -> None:
+    given = (Example("mine", "SELECT x FROM s.t"),)
+    tables = tuple(Table("s", f"t{i:03}", (Column("x", "int"),), rows=10, examples=given) for i in range(300))
+    queries = example_queries(Catalog((Schema("s", tables),)))
+    assert [query.name for query in queries].count("mine") == 300
+    assert len(queries) < 350
+
+
 def test_examples_that_do_not_work_are_told_of() -> None:
     good, bad, worse = (
         Example(name, query)

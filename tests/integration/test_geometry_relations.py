@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import psycopg
 import pytest
-from astropy.coordinates import Latitude, Longitude
+from astropy.coordinates import Angle, Latitude, Longitude
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mocpy import MOC
@@ -82,6 +82,7 @@ def holds(moc: MOC, ra: ArrayLike, dec: ArrayLike) -> Booleans:
     return np.asarray(moc.contains_lonlat(Longitude(lon, "deg"), Latitude(lat, "deg")))
 
 
+@cache
 def verdict(name: str, first: Geometry, second: Geometry) -> Verdict:
     """Whether the second contains the first, or they have a position in common."""
     if name == "INTERSECTS" and is_point(second):
@@ -116,9 +117,13 @@ def is_within(first: Geometry, second: Geometry) -> Verdict:
         case Figure(), Figure():
             return np.array_equal(first.vertices, second.vertices) or contains(second, first)
         case Disc(is_point=True), Cells():
-            return bool(holds(second.moc, first.ra, first.dec)[0])
+            ra, dec = going(first.ra, first.dec, EDGE, np.arange(0, 360, 30))
+            inside = holds(second.moc, ra, dec)
+            return bool(inside[0]) if (inside == inside[0]).all() else None
         case Cells(), Cells():
-            return bool(first.moc.difference(second.moc).empty())
+            # Not by mocpy's difference, which is empty where the second is of a deeper order (0.21).
+            both = first.moc.intersection(second.moc)
+            return np.array_equal(both.to_depth29_ranges, first.moc.to_depth29_ranges)
     raise AssertionError
 
 
@@ -195,12 +200,11 @@ def row_outline(row: Row) -> Geometry | None:
     return Figure(CENTRES[row[0]], np.array(row[8]).reshape(-1, 2))
 
 
-def row_kite(row: Row) -> Geometry | None:
-    """A triangle to the north of the row's position, or to the south of a northern one."""
+def row_triangle(row: Row) -> Geometry | None:
     if not is_number(*row[1:3]):
         return None
-    ra, dec = row[1:3]
-    return Figure((ra, dec / 2), np.array([[ra, dec], [180, 0.3 * dec], [ra / 2, dec / 4 + 1]]))
+    ra, dec = row[1], row[2] / 2
+    return Figure((ra + 1, dec + 0.5), np.array([[ra, dec], [ra + 2, dec], [ra + 1, dec + 1.5]]))
 
 
 def row_cells(row: Row) -> Geometry | None:
@@ -213,10 +217,13 @@ COLUMNS: dict[str, tuple[str, Callable[[Row], Geometry | None]]] = {
     "CIRCLE": ("CIRCLE('ICRS', {t}.ra, {t}.dec, {t}.radius)", row_circle),
     "circle": ("{t}.disc", row_disc),
     "BOX": ("BOX(POINT({t}.ra, {t}.dec), {t}.width, {t}.height)", row_box),
+    "POLYGON": ("POLYGON({t}.ra, {t}.dec / 2, {t}.ra + 2, {t}.dec / 2, {t}.ra + 1, {t}.dec / 2 + 1.5)", row_triangle),
     "polygon": ("{t}.outline", row_outline),
     "moc": ("{t}.cells", row_cells),
 }
-KINDS = {"POINT": "point", "CIRCLE": "circle", "BOX": "polygon"}
+KINDS = {"POINT": "point", "CIRCLE": "circle", "BOX": "polygon", "POLYGON": "polygon"}
+SHAPES = {name: {row[0]: made(row) for row in ROWS[REGIONS]} for name, (_, made) in COLUMNS.items()}
+"""By name of the column and identifier of the row; None where there is none."""
 
 random = np.random.default_rng(11)
 CONCAVE = star((83.0, 20.0), 9.0, 9, random, 0.15)
@@ -287,13 +294,10 @@ def check(found: list[tuple[int | None, list[int | None], str]]) -> None:
 def test_columns_with_columns(name: str, first: str, second: str, run: Run) -> None:
     a, b = COLUMNS[first][0].format(t="a"), COLUMNS[second][0].format(t="b")
     values = run(f"SELECT a.id, b.id, {name}({a}, {b}) FROM regions a, regions b")
-    rows = {row[0]: row for row in ROWS[REGIONS]}
-    found = []
-    for one, other, value in values:
-        # One of the rows without shapes is enough.
-        if one < 100 or other < 10:
-            pair = COLUMNS[first][1](rows[one]), COLUMNS[second][1](rows[other])
-            found.append((value, judge(name, *pair), f"{one} {other}"))
+    found = [
+        (value, judge(name, SHAPES[first][one], SHAPES[second][other]), f"{one} {other}")
+        for one, other, value in values
+    ]
     check(found)
     assert {value for value, _, _ in found} == {0, 1, None}
 
@@ -308,7 +312,7 @@ def test_columns_with_constants(name: str, first: str, second: str, run: Run) ->
             values = dict(cast("list[tuple[int, int | None]]", run(f"SELECT id, {name}({arguments}) FROM regions r")))
             found = []
             for row in ROWS[REGIONS]:
-                other = COLUMNS[column][1](row)
+                other = SHAPES[column][row[0]]
                 pair = (shape, other) if constant_is_first else (other, shape)
                 found.append((values[row[0]], judge(name, *pair), f"{row[0]} {arguments}"))
             check(found)
@@ -343,9 +347,8 @@ def test_what_cannot_be_compared(run: Run) -> None:
     for name, first, second in product(("CONTAINS", "INTERSECTS"), COLUMNS, COLUMNS):
         if (name, first, second) not in RELATIONS:
             a, b = COLUMNS[first][0].format(t="r"), COLUMNS[second][0].format(t="r")
-            with pytest.raises(AdqlError, match=r"cannot be compared directly|second, which must be a region") as error:
+            with pytest.raises(AdqlError, match=r"cannot be compared directly|second, which must be a region"):
                 run(f"SELECT {name}({a}, {b}) FROM regions r")
-            assert error.value.position is not None
 
 
 JOINS = (
@@ -454,8 +457,7 @@ def test_mocs(centre: tuple[float, float], radius: float, order: int, finer: int
     order = min(29, order if radius > 3 else order + finer)
     if radius * 2**order > 60 * 500:
         order = int(np.log2(60 * 500 / radius))
-    moc = MOC.from_cone(Longitude(centre[0], "deg"), Latitude(centre[1], "deg"), radius, order) if radius < 90 else None
-    assert moc is not None
+    moc = MOC.from_cone(Longitude(centre[0], "deg"), Latitude(centre[1], "deg"), Angle(radius, "deg"), order)
     inside = holds(moc, EVENT_RA, EVENT_DEC)
     text = " ".join(moc.to_string("ascii").split())
     assert_index_agrees(run, f"CONTAINS(POINT(ra, dec), MOC('{text}'))", inside, ~inside)
@@ -476,7 +478,7 @@ def test_mocs_of_regions(centre: tuple[float, float], size: float, order: int, s
 # Two tables with the index --------------------------------------------------------------------------------------------
 
 
-def pairs_within(radius: ArrayLike) -> set[tuple[str, int]]:
+def pairs_within(radius: float | NDArray[np.float64]) -> set[tuple[str, int]]:
     away = distance(ALERT_RA[:, None], ALERT_DEC[:, None], EVENT_RA, EVENT_DEC)
     assert not (np.abs(away - radius) < EDGE)[away > EDGE].any()
     found = zip(*np.nonzero(away <= radius), strict=True)
@@ -586,12 +588,11 @@ def test_radius_of_a_column(near: str, run: Run) -> None:
 
 def test_regions_of_one_table_and_positions_of_another(run: Run) -> None:
     """Points of a table with the index, in the columns of another: joined, and as values."""
-    for column, (sql, made) in COLUMNS.items():
-        shapes = {row[0]: made(row) for row in ROWS[REGIONS]}
+    for column, (sql, _) in COLUMNS.items():
         relation = f"CONTAINS(POINT(e.ra, e.dec), {sql.format(t='r')})"
         values = run(f"SELECT r.id, e.event_id, {relation} FROM regions r, ev.events e")
         table = {(region, event): value for region, event, value in values}
-        for region, shape in shapes.items():
+        for region, shape in SHAPES[column].items():
             inside = np.array([table[region, event] for event in range(len(EVENT_RA))], object)
             if shape is None:
                 assert set(inside) == {None}, (column, region)
@@ -679,8 +680,7 @@ def test_no_geometry(geometry: str, message: str) -> None:
     query = f"SELECT id FROM regions r\nWHERE 1 = CONTAINS(POINT(r.ra, r.dec), {geometry})"
     with pytest.raises(AdqlError, match=message) as error:
         translate(parse(query), CATALOG)
-    assert error.value.position is not None
-    assert error.value.message.startswith("Line 2, column")
+    assert error.value.line == 2
 
 
 def test_too_few_vertices() -> None:
@@ -699,12 +699,12 @@ def test_values_of_rows_without_shapes(run: Run) -> None:
     assert len(values) > 20
     for number, outline, circle, centroid, ra, box, cells, disc in values:
         row = rows[number]
-        assert (outline is None) == (row_outline(row) is None), number
-        assert (centroid is None) == (row_outline(row) is None), number
-        assert (circle is None) == (row_circle(row) is None), number
-        assert (disc is None) == (row_disc(row) is None), number
+        assert (outline is None) == (SHAPES["polygon"][number] is None), number
+        assert (centroid is None) == (SHAPES["polygon"][number] is None), number
+        assert (circle is None) == (SHAPES["CIRCLE"][number] is None), number
+        assert (disc is None) == (SHAPES["circle"][number] is None), number
         assert (ra is None) == (not row[6] or row[6][0] is None), number
-        assert (box is None) == (row_box(row) is None), number
+        assert (box is None) == (SHAPES["BOX"][number] is None), number
         assert (cells is None) == (row[9] is None), number
 
 
@@ -723,12 +723,14 @@ def test_areas_and_centroids(run: Run) -> None:
             continue
         row = ROWS[REGIONS][number]
         assert circle == pytest.approx(4 * np.pi * np.sin(np.radians(row[3] / 2)) ** 2 * square, rel=1e-12)
-        figure = cast("Figure", row_outline(row))
+        figure = cast("Figure", SHAPES["polygon"][number])
         ra, dec, mean_area = scattered(figure)
         assert outline == pytest.approx(mean_area, rel=0.03), number
         assert cells == pytest.approx(parsed(row[9]).sky_fraction * 4 * np.pi * square, rel=1e-9)
         x, y, z = mean_direction(ra, dec)
-        off = distance(*centroid, np.degrees(np.arctan2(y, x)), np.degrees(np.arctan2(z, np.hypot(x, y))))
+        off = distance(
+            centroid[0], centroid[1], np.degrees(np.arctan2(y, x)), np.degrees(np.arctan2(z, np.hypot(x, y)))
+        )
         assert off < 0.02 * row[3] + 1e-9, number
 
 

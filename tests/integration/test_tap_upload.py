@@ -150,6 +150,7 @@ def write_votable(serialisation: str) -> Callable[[Table, Path], None]:
         document = from_table(table)
         fields = {field.name: field for field in document.get_first_table().fields}
         fields["ra"].ucd, fields["dec"].ucd, fields["energy"].ucd = "pos.eq.ra", "pos.eq.dec", "em.energy"
+        fields["int"].values.null = -99
         fields["energy"].utype, fields["long"].xtype = "a:b.c", "made-up"
         writeto(document, str(path), tabledata_format=serialisation)
 
@@ -238,9 +239,26 @@ def test_arrays_and_times(url: str) -> None:
         [1, 2, 3, 4],
         [10, -20],
     )
-    assert (row["t"], row["c"], row["f"], row["b"].tolist()) == ("2017-09-22T20:54:30.430", "x", "äb", [0, 255])
+    assert (row["t"], row["c"], row["f"], row["b"].tolist()) == ("2017-09-22T20:54:30.43", "x", "äb", [0, 255])
     found = result(post(url, "SELECT * FROM TAP_UPLOAD.t WHERE c IS NULL", t=document))
     assert len(found.array) == 1
+
+
+@pytest.mark.parametrize("name", ["votable/td", "votable/b", "votable/b2", "fits", "parquet"])
+def test_answers_can_be_uploaded(url: str, name: str) -> None:
+    """What one query gives, in a format, the next one takes: with the same metadata."""
+    query = "SELECT id, ra, dec, id / 2.0 AS half FROM sky.events WHERE id < 100"
+    answer = httpx.get(f"{url}/tap/sync", params={"LANG": "ADQL", "QUERY": query, "RESPONSEFORMAT": name})
+    assert answer.status_code == 200, answer.text
+    found = result(post(url, "SELECT * FROM TAP_UPLOAD.t", t=answer.content))
+    about = {f.name: (f.datatype, f.ucd, str(f.unit or "")) for f in found.fields}
+    assert about == {
+        "id": ("long", None, ""),
+        "ra": ("double", "pos.eq.ra;meta.main", "deg"),
+        "dec": ("double", "pos.eq.dec;meta.main", "deg"),
+        "half": ("double", None, ""),
+    }
+    assert sorted(found.array["id"].tolist()) == list(range(100))
 
 
 def test_letters_beyond_ascii_in_char(url: str) -> None:
@@ -274,8 +292,9 @@ def test_names_of_columns(url: str) -> None:
     written = ",".join('"' + name.replace('"', '""') + '"' for name in names)
     content = f"{written}\n{','.join(map(str, range(13)))}\n".encode()
     found = result(post(url, "SELECT * FROM TAP_UPLOAD.t", t=content))
-    own = [field.name for field in found.fields]
-    assert own == ["a", "A", "a_2", "column_4", *names[4:]]
+    own = ["a", "A", "a_2", "column_4", *names[4:]]
+    # In results names differ by more than letter case.
+    assert [field.name for field in found.fields] == ["a", "A_3", *own[2:]]
     assert list(found.array[0]) == list(range(13))
     for place, name in enumerate(own):
         quoted = '"' + name.replace('"', '""') + '"'
@@ -341,13 +360,13 @@ def test_a_cross_match_equals_brute_force(url: str, condition: str, radius: floa
     assert len(found) == len(expected) > 100
 
 
-@pytest.mark.parametrize("layout", ["TABLEDATA", "BINARY", "BINARY2", "FITS"])
+@pytest.mark.parametrize("layout", ["TABLEDATA", "BINARY", "BINARY2"])
 def test_stilts(url: str, tmp_path: Path, layout: str) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("id,ra,dec,name\n" + "".join(f"{n},{n / 7},{-n / 9},no {n}\n" for n in range(100)))
     done = stilts(
-        "tapquery", f"tapurl={url}/tap", "sync=true", "nupload=1", f"upload1={path}", "upname1=mine", f"upvotformat={layout}",
-        "adql=SELECT * FROM TAP_UPLOAD.mine ORDER BY id", "ofmt=csv",
+        "tapquery", f"tapurl={url}/tap", "sync=true", "nupload=1", f"upload1={path}", "upname1=mine",
+        f"upvotformat={layout}", "adql=SELECT * FROM TAP_UPLOAD.mine ORDER BY id", "ofmt=csv",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     lines = done.stdout.split()
@@ -370,11 +389,11 @@ def test_stilts(url: str, tmp_path: Path, layout: str) -> None:
         (b"<VOTABLE><RESOURCE>", "the file cannot be read: no element found"),
         (b'<!DOCTYPE a [<!ENTITY b "c">]><VOTABLE/>', "it has a DOCTYPE"),
         (b"a,b\n1,2\n1\n", "the file, row 2: 1 values are there, 2 are expected"),
-        (gzip.compress(b"a,b\n" + b"1,2\n" * 1000)[:50], "the file cannot be unpacked"),
+        (gzip.compress(b"a,b\n" + b"1,2\n" * 1000)[:-9], "the file cannot be unpacked"),
         (b"a,b\n" + ("1" * 5 + "\0,2\n").encode(), "the format is not recognised"),
         (
-            b"<VOTABLE><RESOURCE><TABLE><FIELD name='n' datatype='int'/><DATA><TABLEDATA><TR><TD>x</TD></TR></TABLEDATA>"
-            b"</DATA></TABLE></RESOURCE></VOTABLE>",
+            b"<VOTABLE><RESOURCE><TABLE><FIELD name='n' datatype='int'/><DATA><TABLEDATA><TR><TD>x</TD></TR>"
+            b"</TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>",
             "the file, row 1: n: &#x27;x&#x27; is not a number",
         ),
         (
@@ -389,7 +408,7 @@ def test_files_that_are_no_tables(url: str, content: bytes, message: str) -> Non
     text = answer.text.replace("'", "&#x27;")
     assert "UPLOAD t: " in text
     assert message in text, text
-    assert "/tmp" not in text
+    assert "vo-service-" not in text
 
 
 @pytest.mark.parametrize(
@@ -513,7 +532,7 @@ def test_positions_get_an_index(access: Access, tmp_path: Path) -> None:
     indices = hpx((ra - 90) % 360, dec).tolist()
     assert {row: index for row, _, index in found} == dict(enumerate(indices)) | dict.fromkeys((500, 501, 502))
     assert [index for _, _, index in found if index is not None] == sorted(indices)
-    assert dict((row, value) for row, value, _ in found)[7] == ra[7] - 90
+    assert {row: value for row, value, _ in found}[7] == ra[7] - 90
     described = execute(
         access.owner.conninfo,
         "SELECT relpersistence, reltuples, (SELECT count(*) FROM pg_index WHERE indrelid = c.oid) FROM pg_class c"

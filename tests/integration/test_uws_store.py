@@ -104,7 +104,7 @@ async def test_a_job_whose_worker_lives_is_left_alone(context: Context, kind: Ch
         job = await claimed(context, kind, number)
         assert job.id not in await context.jobs.store.requeue_lost()
     # The server notices the end of a session a bit later.
-    while job.id not in await context.jobs.store.requeue_lost():
+    while job.id not in await context.jobs.store.requeue_lost():  # noqa: ASYNC110 (nothing tells)
         await asyncio.sleep(0.01)
     assert await phase_of(context, job) is Phase.QUEUED
 

@@ -177,7 +177,7 @@ def _region(number: int, ra: float, dec: float, size: float, random: np.random.G
     order = max(0, round(np.log2(200 / size)) + number % 3)
     cells = hpgeom.query_circle(1 << order, ra, dec, size, inclusive=True)
     cells = np.sort(hpgeom.ring_to_nest(1 << order, cells))
-    finer = f"{order + 2}/{int(cells[-1]) * 16 + 17} " if number % 2 else ""
+    finer = f"{order + 2}/{int(cells[-1]) * 16 + 5} " if number % 2 else ""
     text = f"{order}/{' '.join(map(str, cells[:-1]))} {finer}"
     width, height = 1.6 * size, 0.9 * size if number % 2 else 2.1 * size
     return (number, ra, dec, radius, width, height, [ra, dec], [ra, dec, radius], outline.numbers, text)

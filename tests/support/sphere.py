@@ -18,7 +18,7 @@ EDGE = 1e-9
 """Degrees around an edge in which rounding may decide."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Figure:
     """A polygon with a direction from which all of it is seen."""
 

@@ -105,6 +105,7 @@ def test_bytes_that_leave_no_number_for_null_are_short() -> None:
     assert header_of(data)["TFORM1"] == "I"
     assert values_of(data) == values
     assert header_of(document(Column("n", "unsignedByte"), values[:-1]))["TFORM1"] == "B"
+    assert header_of(document(Column("n", "unsignedByte", "*"), [bytes(range(256)), None]))["TFORM1"] == "1PB(256)"
 
 
 def test_null_among_arrays_of_one_size() -> None:

@@ -313,6 +313,24 @@ def test_parquet_metadata_and_damage(tmp_path: Path) -> None:
         read(path, FileOptions())
 
 
+def test_parquet_with_a_votable_in_its_metadata(tmp_path: Path) -> None:
+    document = (
+        "<VOTABLE><RESOURCE><TABLE><FIELD name='e' datatype='float' unit='TeV' ucd='em.energy' utype='a:b' xtype='c'>"
+        "<DESCRIPTION>Energy</DESCRIPTION></FIELD></TABLE></RESOURCE></VOTABLE>"
+    )
+    field = pa.field("e", pa.float32(), metadata={"unit": "not this"})
+    schema = pa.schema([field, ("x", pa.int8())], metadata={"IVOA.VOTable-Parquet.content": document})
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pa.table([[1.5], [2]], schema=schema), path)
+    energy, other = reader_for(path).columns(path, FileOptions())
+    assert (energy.unit, energy.ucd, energy.utype, energy.xtype) == ("TeV", "em.energy", "a:b", "c")
+    assert (energy.description, energy.type, other.unit) == ("Energy", pa.float32(), None)
+    bomb = schema.with_metadata({"IVOA.VOTable-Parquet.content": f"<!DOCTYPE a>{document}"})
+    pyarrow.parquet.write_table(pa.table([[1.5], [2]], schema=bomb), path)
+    with pytest.raises(IngestError, match="DOCTYPE"):
+        reader_for(path).columns(path, FileOptions())
+
+
 def test_hdf5_types(tmp_path: Path) -> None:
     kind = np.dtype([("text", "S5"), ("flag", "?"), ("vector", ">f4", 2), ("note", h5py.string_dtype()), ("z", "c8")])
     rows = np.zeros(2, kind)

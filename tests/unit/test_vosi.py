@@ -170,7 +170,14 @@ def test_pyvo_reads_the_tap_capability() -> None:
         "2.1": "ivo://ivoa.net/std/ADQL#v2.1",
     }
     assert (tap.outputlimit.default.content, tap.outputlimit.hard.content) == (123, 4567)
-    assert not tap.uploadmethods
+    assert [method.ivo_id.rpartition("#")[2] for method in tap.uploadmethods] == [
+        "upload-inline",
+        "upload-http",
+        "upload-https",
+    ]
+    duration, retention = tap.executionduration, tap.retentionperiod
+    assert (duration.default, duration.hard) == (settings.async_timeout, settings.async_timeout_limit)
+    assert (retention.default, retention.hard) == (settings.job_lifetime, settings.job_lifetime_limit)
 
 
 def test_the_cone_search_address_is_ready_for_parameters() -> None:

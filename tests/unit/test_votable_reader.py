@@ -42,6 +42,7 @@ def read(path: Path, options: FileOptions | None = None, names: list[str] | None
 
 FIELDS: dict[str, tuple[dict[str, str], list[Any]]] = {
     "truth": ({"datatype": "boolean"}, [True, False, None]),
+    "bit": ({"datatype": "bit"}, [True, False, False]),
     "byte": ({"datatype": "unsignedByte"}, [0, 255, 7]),
     "short": ({"datatype": "short"}, [-(2**15) + 1, 2**15 - 1, None]),
     "int": ({"datatype": "int"}, [-(2**31), 2**31 - 1, None]),
@@ -306,7 +307,9 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     head = "".join(f"<FIELD name='{name}' {about}/>" for name, about in fields.items())
     data = "<DATA><TABLEDATA><TR><TD/><TD/><TD/><TD/><TD/></TR></TABLEDATA></DATA>"
     path = write(tmp_path / "a.vot", f"<VOTABLE><RESOURCE><TABLE>{head}{data}</TABLE></RESOURCE></VOTABLE>")
-    for name, why in zip(fields, ("bits", "complex", "arrays of strings", "is strange", r"is \*x2"), strict=True):
+    for name, why in zip(
+        fields, ("several bits", "complex", "arrays of strings", "is strange", r"is \*x2"), strict=True
+    ):
         with pytest.raises(IngestError, match=f"column '{name}' cannot be read: .*{why}"):
             read(path, names=[name])
 

@@ -59,7 +59,7 @@ class Answer(Response):
         self._size = 0
         self._is_whole = False
         headers = {
-            "Content-Type": _content_type(choice),
+            "Content-Type": content_type(choice),
             "Content-Disposition": f'inline; filename="result.{choice.format.extension}"',
             "Vary": "Accept-Encoding",
         }
@@ -186,7 +186,7 @@ async def _nothing() -> AsyncGenerator[bytes]:
     yield
 
 
-def _content_type(choice: FormatChoice) -> str:
+def content_type(choice: FormatChoice) -> str:
     """The type as requested; browsers are told the encoding of plain text, which they would guess."""
     plain = choice.content_type.lower() == "text/plain"
     return "text/plain; charset=utf-8" if plain else choice.content_type

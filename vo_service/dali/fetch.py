@@ -140,18 +140,20 @@ class _Connection:
     def __exit__(self, *_: object) -> None:
         self._watchdog.cancel()
         self._http.close()
+        if self._socket is not None:
+            self._socket.close()
 
     def save(self, target: Path, expect_wanted: Callable[[], None]) -> str | None:
         """Write the file that stands at the URL; gives the URL to look at instead, if there is a redirect."""
         try:
-            answer = self._get()
-            elsewhere: str | None = answer.headers["Location"]
-            if elsewhere and answer.status in (301, 302, 303, 307, 308):
-                return urljoin(self._url, elsewhere)
-            if answer.status != 200:
-                raise UsageError(f"{self._url} answers {answer.status} {answer.reason}")
-            with target.open("wb") as file:
-                _save(answer, file, self._limits.size, expect_wanted)
+            with self._get() as answer:
+                elsewhere: str | None = answer.headers["Location"]
+                if elsewhere and answer.status in (301, 302, 303, 307, 308):
+                    return urljoin(self._url, elsewhere)
+                if answer.status != 200:
+                    raise UsageError(f"{self._url} answers {answer.status} {answer.reason}")
+                with target.open("wb") as file:
+                    _save(answer, file, self._limits.size, expect_wanted)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._expect_in_time()
             raise UsageError(f"{self._url} cannot be fetched: {error or type(error).__name__}") from None

@@ -19,10 +19,11 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 class Parameters:
     """Parameters by name, letter case of names ignored; values as sent, blank ones included.
 
-    `files` are the files that came with them, by the exact names of their parts.
+    `pairs` are all of them as they were sent, `files` the files that came with them, by the exact names of their parts.
     """
 
     def __init__(self, pairs: Sequence[tuple[str, str]], files: Mapping[str, Path] | None = None) -> None:
+        self.pairs = tuple(pairs)
         self.files = files or {}
         self._values: dict[str, list[str]] = {}
         for name, value in pairs:

@@ -69,7 +69,7 @@ class Field:
         self._longest = 0
         self._elements = 0
         self._has_null = False
-        self._unused = _candidates(self._dtype) if self._code in "BIJK" else []
+        self._unused = _candidates(self._dtype) if self._may_need_null else []
         self._place = 0
         self._descriptor = ""
 
@@ -91,9 +91,9 @@ class Field:
 
     def settle(self, heap: int) -> int:
         """Decide on the layout, with `heap` bytes in the heap before; returns how many there are after."""
-        if self._code in "BIJK" and self._has_null and not self._unused:
+        if self._may_need_null and self._has_null and not self._unused:
             self._widen()
-        if self._size is not None and not self._wastes:
+        if not self.is_variable:
             return heap
         self._place = heap
         return heap + self._elements * self._width
@@ -124,8 +124,7 @@ class Field:
     @property
     def null(self) -> int | None:
         """TNULL, for integers with NULL among them."""
-        has_one = self._has_null and self._code in "BIJK" and not self.is_variable
-        return self._unused[0] if has_one else None
+        return self._unused[0] if self._may_need_null and self._has_null else None
 
     @property
     def layout(self) -> tuple[str, tuple[int, ...]]:
@@ -152,6 +151,11 @@ class Field:
                 yield bytes_of(filled(array, "")).tobytes()
             else:
                 yield np.ascontiguousarray(self._numbers(array.flatten()), self._dtype).tobytes()
+
+    @property
+    def _may_need_null(self) -> bool:
+        """Whether a number has to stand for NULL, if there is any: integers, also in arrays of one size."""
+        return self._code in "BIJK" and self._size is not None
 
     @property
     def _width(self) -> int:
@@ -206,6 +210,8 @@ class Field:
 
     def _widen(self) -> None:
         """Take the next larger type, which has numbers to spare."""
+        if self._code == "K":
+            raise QueryError(f"Column {self.column.name!r} uses all numbers that could stand for NULL in FITS")
         codes = list(_CODES.values())
         self._code, self._dtype = codes[codes.index((self._code, self._dtype)) + 1]
         self._unused = _candidates(self._dtype)

@@ -43,7 +43,7 @@ COLUMNS_LIMIT = 1_000
 """Columns of an uploaded table."""
 
 # HDF5 and ROOT files are left out: they may refer to other files of the machine.
-_READERS = tuple(reader for reader in READERS if reader.name in ("fits", "parquet", "votable", "ecsv", "csv", "tsv"))
+_READERS = {reader.name: reader for reader in READERS if reader.name not in ("hdf5", "root")}
 _WITHOUT_TYPES = ("csv", "tsv")
 _OPTIONS = FileOptions(first_table=True)
 
@@ -161,7 +161,7 @@ class _UploadLoad:
         return table
 
     def _load(self, plain: Path, *, durable: bool) -> Table:
-        reader = recognise(plain, _READERS)
+        reader = _reader(plain)
         if reader is None:
             raise IngestError("the format is not recognised; expected VOTable, FITS, Parquet, ECSV or CSV")
         watched = _Watched(reader, self._limits.rows, self._expect_wanted)
@@ -191,6 +191,9 @@ class _UploadLoad:
             raise TooLargeError(
                 f"UPLOAD {self._file.name}: the table has {len(file.columns):,} columns; {COLUMNS_LIMIT:,} are accepted"
             )
+        for column in file.columns:
+            if column.problem:
+                raise IngestError(f"column {column.name!r} cannot be read: {column.problem}")
         surveys = survey([file], file.columns) if file.reader.name in _WITHOUT_TYPES else {}
         columns = tuple(_column(column, surveys.get(column.name)) for column in file.columns)
         return Table(
@@ -232,6 +235,13 @@ def find_position(columns: Sequence[Column]) -> Position | None:
         return Position(pair.longitude, pair.latitude)
     # What STILTS calls the positions that it uploads for a cross-match.
     return Position("lon", "lat") if {"lon", "lat"} <= set(names) else None
+
+
+def _reader(path: Path) -> Reader | None:
+    """The reader for a file, by its content."""
+    reader = recognise(path, tuple(_READERS.values()))
+    # Other texts are taken for CSV as well: it may have a single column, or an error that can be told.
+    return _READERS["csv"] if reader is _READERS["text"] else reader
 
 
 class _Watched:

@@ -6,8 +6,8 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -77,7 +77,11 @@ class Output:
 
     def remove(self) -> None:
         """Remove what this attempt has written."""
-        _unlink(self._store.path(result) for result in self.results)
+        for result in self.results:
+            self._store.path(result).unlink(missing_ok=True)
+        # Other attempts may have files there, or the job has been deleted, and the directory too.
+        with suppress(OSError):
+            (self._store.directory / self._job.id).rmdir()
 
 
 class ResultFile:
@@ -99,8 +103,3 @@ class ResultFile:
         """See that all is on the disk: a job that is called complete must be so after a power failure too."""
         self._file.flush()
         os.fsync(self._file.fileno())
-
-
-def _unlink(paths: Iterable[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)

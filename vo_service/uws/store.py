@@ -147,10 +147,11 @@ class JobStore:
     ) -> bool:  # fmt: skip
         """Change what is given of a job that is in one of the phases; False if it is in none of them."""
         return await self._changes(
-            """UPDATE vo_service.job SET parameters = coalesce(%(parameters)s, parameters),
-                   attachments = coalesce(%(attachments)s, attachments), run_id = coalesce(%(run_id)s, run_id),
-                   execution_seconds = coalesce(%(seconds)s, execution_seconds),
-                   destruction_at = coalesce(%(destruction)s, destruction_at)
+            """UPDATE vo_service.job SET parameters = coalesce(%(parameters)s::jsonb, parameters),
+                   attachments = coalesce(%(attachments)s::text, attachments),
+                   run_id = coalesce(%(run_id)s::text, run_id),
+                   execution_seconds = coalesce(%(seconds)s::integer, execution_seconds),
+                   destruction_at = coalesce(%(destruction)s::timestamptz, destruction_at)
                WHERE job_id = %(id)s AND phase = ANY (%(within)s)""",
             {
                 "id": job_id,
@@ -299,7 +300,8 @@ class JobStore:
     ) -> bool:
         return await self._changes(
             """UPDATE vo_service.job SET phase = %(phase)s, error = %(error)s, ended_at = clock_timestamp(),
-                   results = coalesce(%(results)s, '[]'), rows_written = coalesce(%(rows)s, rows_written)
+                   results = coalesce(%(results)s::jsonb, '[]'),
+                   rows_written = coalesce(%(rows)s::bigint, rows_written)
                WHERE job_id = %(id)s AND attempt = %(attempt)s AND worker = %(worker)s AND phase = 'EXECUTING'""",
             {
                 **_attempt(job),

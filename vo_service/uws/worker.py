@@ -93,6 +93,8 @@ class Worker:
         raise psycopg.OperationalError("the connection was closed")
 
     async def _work(self) -> None:
+        # What a dead worker left comes before what is behind it in the queue.
+        await self._requeue_lost()
         while True:
             self._wake.clear()
             job = await self._store.claim(self._number, list(self._kinds))
@@ -160,6 +162,10 @@ class Worker:
                 told = output.rows
                 await self._store.report(job, told)
 
+    async def _requeue_lost(self) -> None:
+        for job_id in await self._store.requeue_lost():
+            log.warning("The worker of job %s has died", job_id)
+
     async def _tidy(self) -> None:
         """Look after the jobs of all workers; each worker does, so that it does not matter which one lives."""
         orphans = await asyncio.to_thread(self._context.jobs.results.orphans)
@@ -167,8 +173,7 @@ class Worker:
             await self._context.jobs.results.remove(job_id)
         retention = timedelta(seconds=self._context.settings.job_record_lifetime)
         while True:
-            for job_id in await self._store.requeue_lost():
-                log.warning("The worker of job %s died; it is queued again", job_id)
+            await self._requeue_lost()
             for job_id, kind, attachments in await self._store.archive_expired():
                 await self._context.jobs.results.remove(job_id)
                 if attachments is not None and kind in self._kinds:

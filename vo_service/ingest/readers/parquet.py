@@ -1,4 +1,6 @@
-"""Parquet. Units, UCDs and descriptions are taken from the metadata of the fields, where writers put them."""
+"""Parquet. Units, UCDs and descriptions are taken from a VOTable in the metadata of the file (VOParquet 1.0, section
+2.2), else from the metadata of the fields.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,9 @@ import pyarrow.parquet
 
 from vo_service.catalog.description_input import FileOptions
 from vo_service.ingest.readers.base import FileColumn, damaged, names_of_their_own, pick
+from vo_service.ingest.readers.votable_head import Field, scan
+
+_VOTABLE = b"IVOA.VOTable-Parquet.content"
 
 
 class ParquetReader:
@@ -26,7 +31,8 @@ class ParquetReader:
         except (pa.ArrowException, OSError) as error:
             raise damaged(path, error) from None
         names = names_of_their_own(schema.names)
-        return tuple(_column(field, name) for field, name in zip(schema, names, strict=True))
+        described = _described(path, schema)
+        return tuple(_column(field, name, described.get(field.name)) for field, name in zip(schema, names, strict=True))
 
     def rows(self, path: Path, options: FileOptions) -> int | None:
         return int(pyarrow.parquet.read_metadata(path).num_rows)
@@ -45,7 +51,17 @@ class ParquetReader:
             raise damaged(path, error) from None
 
 
-def _column(field: pa.Field, name: str) -> FileColumn:
+def _described(path: Path, schema: pa.Schema) -> dict[str, Field]:
+    """The fields of the VOTable that describes the columns, by name."""
+    document = (schema.metadata or {}).get(_VOTABLE)
+    tables = scan(path, document).tables if document else []
+    return {field.name: field for table in tables for field in table.fields}
+
+
+def _column(field: pa.Field, name: str, described: Field | None) -> FileColumn:
+    if described is not None:
+        about = (described.unit, described.ucd, described.utype, described.xtype, described.description)
+        return FileColumn(name, field.type, *about)
     words = {key.lower(): value.decode("utf-8", "replace") for key, value in (field.metadata or {}).items()}
     return FileColumn(
         name,

@@ -15,7 +15,7 @@ from vo_service.ingest.readers.fits import FitsReader
 from vo_service.ingest.readers.votable_cells import read_cells
 from vo_service.ingest.readers.votable_head import Content, Data, Document, Field, TableHead, open_content, scan
 from vo_service.ingest.readers.votable_stream import read_rows, stream
-from vo_service.ingest.readers.votable_types import arrow_type, problem
+from vo_service.ingest.readers.votable_types import TRUTHS, arrow_type, problem
 
 FITS_ROWS = 16_384
 """Rows that are taken at once from FITS within a document."""
@@ -111,7 +111,7 @@ def _column(field: Field, name: str) -> FileColumn:
         utype=field.utype,
         xtype=field.xtype,
         description=field.description,
-        datatype=field.datatype,
+        datatype="boolean" if field.datatype in TRUTHS else field.datatype,
         arraysize=field.arraysize,
         problem=problem(field),
     )

@@ -16,7 +16,7 @@ from lxml import etree
 
 from vo_service.ingest.readers.base import damaged
 from vo_service.ingest.readers.votable_head import Content, Data, Field
-from vo_service.ingest.readers.votable_types import ELEMENTS, is_array, is_text
+from vo_service.ingest.readers.votable_types import ELEMENTS, TRUTHS, is_array, is_text
 
 CHUNK_BYTES = 4 << 20
 """Bytes of XML that are read at once."""
@@ -103,7 +103,7 @@ def _values(cells: pa.Array, field: Field) -> pa.Array:
     cells = _unless(cells, pc.equal(cells, ""))
     if is_array(field):
         return _arrays(cells, field)
-    if field.datatype == "boolean":
+    if field.datatype in TRUTHS:
         return _truths(cells)
     return _numbers(cells, field)
 

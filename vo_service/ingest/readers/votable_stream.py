@@ -219,6 +219,8 @@ def _values(content: Bytes, offsets: Places, field: Field, missing: Mask) -> pa.
     stored = content.view(kind).astype(kind.newbyteorder("="))
     if field.datatype == "boolean":
         elements = pa.array(np.isin(stored, _TRUE), mask=~np.isin(stored, _TRUE + _FALSE))
+    elif field.datatype == "bit":
+        elements = pa.array(stored != 0)
     else:
         elements = pa.array(stored, mask=_is_null(stored, field))
     if not is_array(field):

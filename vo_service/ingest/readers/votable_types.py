@@ -11,6 +11,7 @@ from vo_service.ingest.readers.votable_head import Field
 
 ELEMENTS = {
     "boolean": pa.bool_(),
+    "bit": pa.bool_(),
     "unsignedByte": pa.uint8(),
     "short": pa.int16(),
     "int": pa.int32(),
@@ -35,6 +36,9 @@ STORED = {
     "bit": "u1",
 }
 """Their types in a stream, for numpy."""
+
+TRUTHS = ("boolean", "bit")
+"""The types of truth values; astropy writes them as single bits."""
 
 
 def is_text(field: Field) -> bool:
@@ -65,8 +69,8 @@ def problem(field: Field) -> str | None:
         return f"its arraysize is {field.arraysize}"
     if field.datatype in ("floatComplex", "doubleComplex"):
         return "it holds complex numbers"
-    if field.datatype == "bit":
-        return "it holds bits"
+    if field.datatype == "bit" and field.arraysize:
+        return "it holds several bits"
     return "it holds arrays of strings" if is_text(field) and "x" in (field.arraysize or "") else None
 
 
