@@ -16,6 +16,7 @@ class ConeSearch:
     """Simple Cone Search 1.03, one service per table, at `/scs/<schema>/<table>`."""
 
     name = "scs"
+    jobs = ()
 
     def routes(self, context: Context) -> Sequence[BaseRoute]:
         return routes(context)

@@ -17,10 +17,11 @@ from vo_service.context import Context
 from vo_service.dali.answer import Answer
 from vo_service.dali.endpoints import READ_OR_POST, base_url, endpoint, xml
 from vo_service.dali.errors import scs_error_response
+from vo_service.dali.origin import origin
 from vo_service.dali.parameters import read_parameters
 from vo_service.database.execute import stream
 from vo_service.errors import NotFoundError
-from vo_service.formats.base import Info, ResultTable
+from vo_service.formats.base import ResultTable
 from vo_service.vosi.availability import availability_document
 from vo_service.vosi.capabilities import capabilities_document
 from vo_service.vosi.tables import table_document
@@ -33,7 +34,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         table, position = _find(context, request)
         asked = read_request(await read_parameters(request), context.settings)
         statement = cone_statement(table, position, asked)
-        infos = (Info("standardID", "ivo://ivoa.net/std/ConeSearch"), Info("server_software", "vo-service"))
+        infos = origin(context.settings, "ivo://ivoa.net/std/ConeSearch", [table], request=str(request.url))
         return await Answer.prepare(
             request,
             stream(context.database, statement, timeout=context.settings.sync_timeout),

@@ -14,13 +14,17 @@ from tap.upload import load_uploads
 from vo_service.catalog.model import Catalog
 from vo_service.context import Context
 from vo_service.dali.answer import Answer, unless_disconnected
+from vo_service.dali.origin import origin
 from vo_service.dali.parameters import read_parameters
 from vo_service.dali.quota import Quota, client_of
 from vo_service.database.execute import stream
 from vo_service.database.statement import Statement
-from vo_service.formats.base import Info, ResultTable
+from vo_service.formats.base import ResultTable
 
 ASK_ASYNC = "Ask for fewer rows or a smaller region, or send the query to /tap/async, where it may take longer"
+
+SYNC = "ivo://ivoa.net/std/TAP#sync-1.1"
+"""What a query that is answered at once is done by (IVOA DataOrigin 1.2)."""
 
 LONG_QUERY = 5_000
 """Characters from which a query takes milliseconds to read."""
@@ -41,18 +45,19 @@ async def run_query(request: Request, context: Context, quota: Quota) -> Answer:
             uploads = await unless_disconnected(request.receive, load_uploads(parameters, context))
             resources.callback(uploads.drop_soon)
             catalog = catalog.with_schema(uploads.schema)
-        statement = await _to_statement(asked, catalog)
+        statement = await to_statement(asked, catalog)
+        infos = origin(context.settings, SYNC, statement.sources, query=asked.query)
         return await Answer.prepare(
             request,
             stream(context.database, statement, timeout=context.settings.sync_timeout, advice=ASK_ASYNC),
-            ResultTable(columns=statement.columns, infos=_origin(asked, context)),
+            ResultTable(columns=statement.columns, infos=infos),
             asked.format,
             maxrec=asked.maxrec,
             resources=resources,
         )
 
 
-async def _to_statement(asked: TapRequest, catalog: Catalog) -> Statement:
+async def to_statement(asked: TapRequest, catalog: Catalog) -> Statement:
     """Parse and translate; a query of some length in a thread, so that others are not kept waiting."""
 
     def work() -> Statement:
@@ -60,14 +65,3 @@ async def _to_statement(asked: TapRequest, catalog: Catalog) -> Statement:
         return translate(query, catalog, limit=asked.maxrec + 1)
 
     return work() if len(asked.query) < LONG_QUERY else await asyncio.to_thread(work)
-
-
-def _origin(asked: TapRequest, context: Context) -> tuple[Info, ...]:
-    """Where the result comes from (IVOA DataOrigin 1.2)."""
-    publisher = context.settings.publisher
-    infos = [
-        Info("standardID", "ivo://ivoa.net/std/TAP#sync-1.1"),
-        Info("server_software", "vo-service"),
-        Info("query", asked.query),
-    ]
-    return (*infos, Info("publisher", publisher)) if publisher else tuple(infos)

@@ -7,9 +7,11 @@ from urllib.parse import urlencode
 
 from starlette.routing import BaseRoute
 
+from tap.jobs import TapJobs
 from tap.routes import routes
 from vo_service.catalog.model import Table
 from vo_service.context import Context
+from vo_service.uws.routes import job_routes
 from vo_service.web.links import Link
 
 
@@ -18,8 +20,10 @@ class Tap:
 
     name = "tap"
 
+    jobs = (TapJobs(),)
+
     def routes(self, context: Context) -> Sequence[BaseRoute]:
-        return routes(context)
+        return (*routes(context), *job_routes("/tap/async", self.jobs[0], context))
 
     def links(self, table: Table) -> Sequence[Link]:
         query = f"SELECT TOP 10 * FROM {table.full_name}"

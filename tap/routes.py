@@ -33,9 +33,6 @@ def routes(context: Context) -> Sequence[BaseRoute]:
     async def sync(request: Request) -> Response:
         return await run_query(request, context, quota)
 
-    async def jobs(request: Request) -> Response:
-        raise NotFoundError("There are no asynchronous jobs here yet: queries are answered at /tap/sync")
-
     async def tables(request: Request) -> Response:
         detail = (await read_parameters(request)).one("detail") or "max"
         if detail not in ("min", "max"):
@@ -61,7 +58,6 @@ def routes(context: Context) -> Sequence[BaseRoute]:
     return [
         endpoint("/tap", root),
         endpoint("/tap/sync", sync, READ_OR_POST),
-        endpoint("/tap/async", jobs, READ_OR_POST),
         endpoint("/tap/tables", tables),
         endpoint("/tap/tables/{name:path}", table),
         endpoint("/tap/capabilities", capabilities),

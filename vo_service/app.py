@@ -16,10 +16,14 @@ from vo_service.context import open_context
 from vo_service.database.access import Access
 from vo_service.database.pools import Database
 from vo_service.protocol import ServiceProtocol
+from vo_service.uws.kind import JobKind
 from vo_service.web.pages import routes as page_routes
 
 PROTOCOLS: tuple[ServiceProtocol, ...] = (ConeSearch(), Tap())
 """The protocols that the service speaks, in the order in which pages show them."""
+
+JOB_KINDS: tuple[JobKind, ...] = tuple(kind for protocol in PROTOCOLS for kind in protocol.jobs)
+"""The kinds of jobs that workers run."""
 
 # Aladin Lite and other pages read answers from any origin; nothing here depends on cookies.
 _CORS = Middleware(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from socket import socket
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ from rich.table import Table as Grid
 
 from tap.examples import example_problems
 from vo_service import __version__, server
-from vo_service.app import create_app
+from vo_service.app import JOB_KINDS, create_app
 from vo_service.catalog.description import load_description
 from vo_service.catalog.model import TAP_SCHEMA
 from vo_service.catalog.store import read_catalog
@@ -29,6 +30,7 @@ from vo_service.errors import ServiceError
 from vo_service.ingest.describe import describe as draft_description
 from vo_service.ingest.drop import drop_table
 from vo_service.ingest.load import LoadReport, Mode, load
+from vo_service.uws.processes import run_worker, supervise_workers, worker_processes
 
 commands = typer.Typer(
     help="Publish event lists to the Virtual Observatory.",
@@ -94,12 +96,7 @@ def demo(state: State = None, host: Host = None, port: Port = None) -> None:
         with database(settings) as access:
             load_demo(access)
             base = settings.public_url or server.address_of(listener)
-            server.run(
-                create_app(settings, access),
-                listener,
-                on_ready=lambda: out.print(_WELCOME.format(base=base), markup=False),
-                trusted_proxies=settings.trusted_proxies,
-            )
+            _run(settings, access, listener, _WELCOME.format(base=base))
 
 
 @commands.command()
@@ -110,12 +107,36 @@ def serve(state: State = None, host: Host = None, port: Port = None) -> None:
         listener = server.listen(settings.host, settings.port)
         base = settings.public_url or server.address_of(listener)
         with database(settings) as access:
-            server.run(
-                create_app(settings, access),
-                listener,
-                on_ready=lambda: out.print(f"Serving on {base}/"),
-                trusted_proxies=settings.trusted_proxies,
-            )
+            _run(settings, access, listener, f"Serving on {base}/")
+
+
+def _run(settings: Settings, access: Access, listener: socket, welcome: str) -> None:
+    """The web server, and once it answers requests the workers beside it."""
+    with ExitStack() as stack:
+
+        def begin() -> None:
+            out.print(welcome, markup=False)
+            stack.enter_context(worker_processes(settings, settings.workers))
+
+        app = create_app(settings, access)
+        server.run(app, listener, on_ready=begin, trusted_proxies=settings.trusted_proxies)
+
+
+@commands.command()
+def worker(
+    jobs: Annotated[int, typer.Option(min=1, help="Jobs at once, each in a process of its own.")] = 1,
+    supervised: Annotated[bool, typer.Option(hidden=True)] = False,
+    state: State = None,
+) -> None:
+    """Run asynchronous jobs, beside those that `serve` runs or on another machine."""
+    settings = load_settings(state=state)
+    if supervised:
+        # Whoever keeps this process has brought the database up to date.
+        with open_database(settings) as access:
+            run_worker(settings, access, JOB_KINDS, until_eof=True)
+    else:
+        with database(settings):
+            supervise_workers(settings, jobs)
 
 
 @commands.command()

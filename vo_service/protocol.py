@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute
 
 from vo_service.catalog.model import Table
 from vo_service.context import Context
+from vo_service.uws.kind import JobKind
 from vo_service.web.links import Link
 
 
@@ -18,6 +19,11 @@ class ServiceProtocol(Protocol):
     @property
     def name(self) -> str:
         """Short name, also the first segment of its addresses: "tap", "scs"."""
+        ...
+
+    @property
+    def jobs(self) -> Sequence[JobKind]:
+        """The kinds of jobs that workers run for it; its routes say where clients make them."""
         ...
 
     def routes(self, context: Context) -> Sequence[BaseRoute]:

@@ -424,6 +424,13 @@ def parts(node: Node) -> Iterator[Node]:
         yield from _nodes(getattr(node, name))
 
 
+def all_nodes(node: Node) -> Iterator[Node]:
+    """A node and all below it."""
+    yield node
+    for part in parts(node):
+        yield from all_nodes(part)
+
+
 def _nodes(value: object) -> Iterator[Node]:
     if isinstance(value, Node):
         yield value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tap.adql.errors import AdqlError
 from tap.adql.tree import Query
+from tap.translate import bound
 from tap.translate.emit import emit
 from tap.translate.geometry import use_index
 from tap.translate.healpix import shift_index
@@ -12,7 +13,7 @@ from tap.translate.outputs import unique_names
 from tap.translate.refusal import RefusedError
 from tap.translate.resolve import resolve
 from tap.translate.size import expect_moderate_size
-from vo_service.catalog.model import Catalog
+from vo_service.catalog.model import TAP_SCHEMA, Catalog, Table
 from vo_service.database.statement import Statement
 
 
@@ -43,4 +44,10 @@ def translate(query: Query, catalog: Catalog, *, limit: int | None = None) -> St
     except RefusedError as refused:
         raise AdqlError(refused.problem, query.text, refused.at, hint=refused.hint) from None
     limited = limit_rows(shift_index(use_index(resolved)), limit)
-    return Statement(emit(limited), unique_names(limited.columns))
+    return Statement(emit(limited), unique_names(limited.columns), sources=_published(resolved))
+
+
+def _published(query: bound.Query) -> tuple[Table, ...]:
+    """The tables that a query reads, but for TAP_SCHEMA and what was uploaded with it; each once, in order."""
+    tables = (node.table for node in bound.all_nodes(query) if isinstance(node, bound.TableEntry))
+    return tuple({t.full_name: t for t in tables if t.stored_as is None and t.schema != TAP_SCHEMA}.values())

@@ -88,6 +88,7 @@ class Queries:
     """A protocol with one address for all tables."""
 
     name = "tap"
+    jobs = ()
 
     def routes(self, context: Context) -> Sequence[BaseRoute]:
         return ()
@@ -103,6 +104,7 @@ class Cones:
     """A protocol with an address per table that has positions."""
 
     name = "scs"
+    jobs = ()
 
     def routes(self, context: Context) -> Sequence[BaseRoute]:
         return ()

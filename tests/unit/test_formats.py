@@ -240,7 +240,7 @@ def test_which_system_a_column_refers_to(column: Column, system: str | None) -> 
 
 def test_a_serialization_that_we_do_not_write() -> None:
     choice = find_format("application/x-votable+xml;serialization=FITS")
-    with pytest.raises(UsageError, match=r"serialization=FITS: expected one of BINARY2, TABLEDATA"):
+    with pytest.raises(UsageError, match=r"serialization=FITS: expected one of BINARY2, BINARY, TABLEDATA"):
         choice.writer(ResultTable(COLUMNS))
 
 

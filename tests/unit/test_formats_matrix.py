@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable
 from decimal import Decimal
+from html.parser import HTMLParser
 from typing import Any, Literal
 
 import numpy as np
@@ -95,11 +96,44 @@ def _of_arrow(table: pa.Table) -> dict[str, Values]:
     return {name: table[name].to_pylist() for name in table.column_names}
 
 
+class _Cells(HTMLParser):
+    """The cells of the rows of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self._cell: list[str] | None = None
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self._cell = []
+
+    def handle_data(self, data: str) -> None:
+        if self._cell is not None:
+            self._cell.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th") and self._cell is not None:
+            self.rows[-1].append("".join(self._cell))
+            self._cell = None
+
+
+def read_html(document: bytes) -> dict[str, Values]:
+    page = _Cells()
+    page.feed(document.decode())
+    head, *rows = page.rows
+    return {name.split(" [")[0]: [row[i] or None for row in rows] for i, name in enumerate(head)}
+
+
 READERS: dict[str, Callable[[bytes], dict[str, Values]]] = {
     "application/x-votable+xml": read_votable,
     "application/x-votable+xml;serialization=tabledata": read_votable,
+    "application/x-votable+xml;serialization=binary": read_votable,
     "text/csv;header=present": read_delimited(","),
     "text/tab-separated-values": read_delimited("\t"),
+    "text/html": read_html,
     "application/json": read_json,
     "application/fits": read_fits,
     "application/vnd.apache.parquet": read_parquet,
@@ -183,6 +217,7 @@ def _without_types_of_python(value: object) -> object:
 
 EXPECTED: dict[str, Callable[[Column, object], object]] = {
     "application/x-votable+xml;serialization=tabledata": _in_tabledata,
+    "text/html": _in_text,
     "text/csv;header=present": _in_text,
     "text/tab-separated-values": _in_text,
     "application/json": _in_json,

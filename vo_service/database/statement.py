@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vo_service.catalog.model import Column
+from vo_service.catalog.model import Column, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,11 @@ class Statement:
         (`vo_service.database.arrow.arrow_type`).
     parameters
         Values of the placeholders. A statement with parameters is prepared and meant for small answers.
+    sources
+        The published tables that it reads.
     """
 
     sql: str
     columns: tuple[Column, ...]
     parameters: tuple[object, ...] = ()
+    sources: tuple[Table, ...] = ()

@@ -11,6 +11,7 @@ from vo_service.formats.arrow import Arrow
 from vo_service.formats.base import Format, ResultTable, Writer
 from vo_service.formats.delimited import Delimited
 from vo_service.formats.fits import Fits
+from vo_service.formats.html import Html
 from vo_service.formats.json import Json
 from vo_service.formats.parquet import Parquet
 from vo_service.formats.text import Text
@@ -29,12 +30,19 @@ FORMATS: tuple[Format, ...] = (
         serialization="TABLEDATA",
         ivoid="ivo://ivoa.net/std/TAPRegExt#output-votable-td",
     ),
+    VOTable(
+        mime_type="application/x-votable+xml;serialization=binary",
+        aliases=("votable/b",),
+        serialization="BINARY",
+        ivoid="ivo://ivoa.net/std/TAPRegExt#output-votable-binary",
+    ),
     Delimited(",", mime_type="text/csv;header=present", aliases=("csv", "text/csv"), extension="csv"),
     Delimited("\t", mime_type="text/tab-separated-values", aliases=("tsv",), extension="tsv"),
     Json(),
     Fits(),
     Parquet(),
     Arrow(),
+    Html(),
     Text(),
 )
 """All formats; the first is the one of requests that name none."""

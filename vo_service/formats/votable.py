@@ -1,4 +1,4 @@
-"""VOTable 1.4: one document head for two serializations, BINARY2 and TABLEDATA.
+"""VOTable 1.4 and 1.5: one document head for three serializations, BINARY2, BINARY and TABLEDATA.
 
 The head is built and escaped by lxml; the rows go between its two halves as bytes.
 """
@@ -18,7 +18,7 @@ from lxml import etree
 from vo_service.catalog.model import Column
 from vo_service.errors import UsageError
 from vo_service.formats.base import Info, ResultTable, Writer
-from vo_service.formats.binary2 import encode_rows
+from vo_service.formats.binary2 import NULLS, encode_rows
 from vo_service.formats.systems import TimeSystem, is_position, time_system
 from vo_service.formats.values import as_text, bytes_of, contains_any, rows_of_text
 
@@ -26,8 +26,10 @@ NAMESPACE = "http://www.ivoa.net/xml/VOTable/v1.3"
 """Of VOTable 1.3, 1.4 and 1.5."""
 
 VERSION = "1.4"
+"""Unless the request asks for another: STILTS 3.4 calls 1.5 an error."""
 
-_SERIALIZATIONS = ("BINARY2", "TABLEDATA")
+_VERSIONS = ("1.4", "1.5")
+_SERIALIZATIONS = ("BINARY2", "BINARY", "TABLEDATA")
 
 _ROWS, _TRAILER = b"<!--rows-->", b"<!--trailer-->"
 """Where the rows and the last INFO go in the document as it is built."""
@@ -60,19 +62,23 @@ class VOTable:
     ivoid: str | None = None
 
     def writer(self, table: ResultTable, options: Mapping[str, str]) -> VOTableWriter:
-        """As the contract says. Raises UsageError for a serialization that we do not write."""
+        """As the contract says. Raises UsageError for a serialization or version that we do not write."""
         serialization = options.get("serialization", self.serialization).upper()
         if serialization not in _SERIALIZATIONS:
             raise UsageError(f"serialization={serialization}: expected one of {', '.join(_SERIALIZATIONS)}")
-        return VOTableWriter(table, tabledata=serialization == "TABLEDATA")
+        version = options.get("version", VERSION)
+        if version not in _VERSIONS:
+            raise UsageError(f"version={version}: expected one of {', '.join(_VERSIONS)}")
+        return VOTableWriter(table, serialization, version)
 
 
 class VOTableWriter(Writer):
     """Writes one result document."""
 
-    def __init__(self, table: ResultTable, *, tabledata: bool) -> None:
-        self._rows: _Rows = _TableData() if tabledata else _Binary2(table.columns)
-        self._head, rest = _document(table, tabledata=tabledata).split(_ROWS)
+    def __init__(self, table: ResultTable, serialization: str, version: str) -> None:
+        is_table = serialization == "TABLEDATA"
+        self._rows: _Rows = _TableData() if is_table else _Binary(table.columns, flags=serialization == "BINARY2")
+        self._head, rest = _document(table, serialization, version).split(_ROWS)
         self._foot, self._close = rest.split(_TRAILER)
 
     def start(self) -> bytes:
@@ -95,15 +101,16 @@ class VOTableWriter(Writer):
         return (self._rows.finish() + self._foot + trailer + self._close,)
 
 
-class _Binary2:
-    """Rows in BINARY2, as one base64 text: what does not fill three bytes waits for the next batch."""
+class _Binary:
+    """Rows in BINARY2 or BINARY, as one base64 text: what does not fill three bytes waits for the next batch."""
 
-    def __init__(self, columns: tuple[Column, ...]) -> None:
+    def __init__(self, columns: tuple[Column, ...], *, flags: bool) -> None:
         self._columns = columns
+        self._flags = flags
         self._left = b""
 
     def encode(self, batch: pa.RecordBatch) -> bytes:
-        data = self._left + encode_rows(batch, self._columns)
+        data = self._left + encode_rows(batch, self._columns, flags=self._flags)
         whole = len(data) - len(data) % 3
         self._left = data[whole:]
         return base64.b64encode(memoryview(data)[:whole])
@@ -143,14 +150,15 @@ def metadata_document(table: ResultTable, *infos: Info) -> bytes:
     return _serialise(root)
 
 
-def _document(table: ResultTable, *, tabledata: bool) -> bytes:
+def _document(table: ResultTable, serialization: str, version: str) -> bytes:
     """The whole document, with marks where the rows and the last INFO go."""
     root, resource, element = _heading(table, (Info("QUERY_STATUS", "OK"), *table.infos))
-    data = etree.SubElement(element, "DATA")
-    if tabledata:
-        rows = etree.SubElement(data, "TABLEDATA")
-    else:
-        rows = etree.SubElement(etree.SubElement(data, "BINARY2"), "STREAM", encoding="base64")
+    root.set("version", version)
+    if serialization == "BINARY":
+        _name_nulls(element)
+    rows = etree.SubElement(etree.SubElement(element, "DATA"), serialization)
+    if serialization != "TABLEDATA":
+        rows = etree.SubElement(rows, "STREAM", encoding="base64")
     rows.append(etree.Comment("rows"))
     resource.append(etree.Comment("trailer"))
     return _serialise(root)
@@ -200,6 +208,15 @@ def _field(column: Column) -> etree._Element:
     element = etree.Element("FIELD", {name: _legal(value) for name, value in attributes.items() if value})
     _describe(element, column.description)
     return element
+
+
+def _name_nulls(table: etree._Element) -> None:
+    """Tell which integers stand for NULL (VOTable 1.4, section 4.7)."""
+    for field in table.iterfind("FIELD"):
+        null = NULLS.get(field.get("datatype", ""))
+        if null is not None:
+            # VALUES stands after DESCRIPTION.
+            etree.SubElement(field, "VALUES", null=str(null))
 
 
 def _describe(element: etree._Element, description: str | None) -> None:

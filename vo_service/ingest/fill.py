@@ -59,12 +59,14 @@ def copy_rows(
     encoded: Generator[Block, None, None],
     *,
     is_new: bool,
+    memory: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Write rows into the table, those with a position in the order of its index.
 
-    `is_new` says whether the table was created in this transaction. `progress` is called with the number of rows that
-    have been written.
+    `is_new` says whether the table was created in this transaction. `memory` is the number of bytes in which rows are
+    put in order, if not what the machine has for it. `progress` is called with the number of rows that have been
+    written.
     """
     positioned = table.position is not None
     names = [*table.sql_columns, HPX_COLUMN] if positioned else table.sql_columns
@@ -77,7 +79,7 @@ def copy_rows(
     stored = 0
     with closing(encoded) as blocks, connection.cursor().copy(statement) as copy:
         copy.write(HEADER)
-        for rows in prefetch(in_order(blocks)) if positioned else (block.rows for block in blocks):
+        for rows in prefetch(in_order(blocks, memory)) if positioned else (block.rows for block in blocks):
             copy.write(row_bytes(rows))
             stored += len(rows)
             progress(stored)

@@ -42,6 +42,9 @@ STORED_IN = "vo_upload"
 COLUMNS_LIMIT = 1_000
 """Columns of an uploaded table."""
 
+ORDER_BYTES = 64 << 20
+"""Bytes of memory in which rows are put in order: several uploads are loaded at once beside other work."""
+
 # HDF5 and ROOT files are left out: they may refer to other files of the machine.
 _READERS = {reader.name: reader for reader in READERS if reader.name not in ("hdf5", "root")}
 _WITHOUT_TYPES = ("csv", "tsv")
@@ -174,7 +177,8 @@ class _UploadLoad:
         )
         create_table(self._connection, table, every_row_placed=False, unlogged=not durable)
         tally = Tally()
-        copy_rows(self._connection, table, encode_files([file], table, source, tally, lambda *_: None), is_new=True)
+        encoded = encode_files([file], table, source, tally, lambda *_: None)
+        copy_rows(self._connection, table, encoded, is_new=True, memory=ORDER_BYTES)
         index_positions(self._connection, table)
         self._connection.execute(sql.SQL("ANALYZE {}").format(quoted(table)))
         columns = tuple(
