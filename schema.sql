@@ -71,6 +71,8 @@ BEGIN
             EXECUTE format('ALTER ROLE %I SET idle_in_transaction_session_timeout = ''1min''', role);
             -- A net below the limits that the service sets for each statement.
             EXECUTE format('ALTER ROLE %I SET statement_timeout = ''1h''', role);
+            -- The query of a process that was killed ends soon; without this it may run on until it has rows to send.
+            EXECUTE format('ALTER ROLE %I SET client_connection_check_interval = ''5s''', role);
             IF me.rolsuper THEN
                 EXECUTE format('ALTER ROLE %I SET temp_file_limit = ''10GB''', role);
             END IF;
@@ -546,7 +548,7 @@ BEGIN
                 worst := i;
             END IF;
         END LOOP;
-        EXIT WHEN least_height > 0.1 * sqrt(cx * cx + cy * cy + cz * cz);
+        EXIT WHEN least_height > 0.1 / attempt * sqrt(cx * cx + cy * cy + cz * cz);
         cx := cx + (px[worst] - cx) / (attempt + 1);
         cy := cy + (py[worst] - cy) / (attempt + 1);
         cz := cz + (pz[worst] - cz) / (attempt + 1);

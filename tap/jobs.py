@@ -91,6 +91,6 @@ async def _counting(
 ) -> AsyncIterator[pa.RecordBatch]:
     rows = 0
     async for batch in batches:
-        yield batch
         rows = min(rows + batch.num_rows, maxrec)
         output.rows = rows
+        yield batch

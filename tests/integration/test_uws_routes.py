@@ -14,8 +14,10 @@ import httpx
 import pytest
 from lxml import etree
 
+from tests.support.served import served
 from tests.support.service import Service
 from tests.support.xsd import complaints
+from vo_service.database.access import Access
 
 LIST = "/tap/async"
 QUERY = "SELECT TOP 5 event_id, ra FROM demo.events ORDER BY event_id"
@@ -123,7 +125,7 @@ def test_parameters_of_the_address_and_multipart_count_too(jobs: httpx.Client) -
 @pytest.mark.parametrize(
     ("query", "told"),
     [
-        ("SELECT energyy FROM demo.events", "did you mean"),
+        ("SELECT energyy FROM demo.events", "Did you mean"),
         ("", "QUERY is missing"),
         ("SELECT 1/0 FROM demo.events", "zero"),
     ],
@@ -187,6 +189,7 @@ def test_refusals_name_the_fault(jobs: httpx.Client) -> None:
         (jobs.get(done, params={"WAIT": "soon"}), 400, "WAIT=soon"),
         (jobs.get(LIST, params={"PHASE": "DONE"}), 400, "PHASE=DONE"),
         (jobs.post(LIST, content=b"\xff", headers={"Content-Type": "application/json"}), 400, "cannot be read"),
+        (jobs.post(LIST, data={"PHASE": "ABORT"}), 400, "expected PHASE=RUN"),
         (jobs.put(pending), 405, "PUT is not possible here"),
         (jobs.delete(LIST), 405, "DELETE is not possible here"),
         (jobs.post(f"{done}/results"), 405, "POST is not possible here"),
@@ -277,7 +280,7 @@ def test_results_are_files(jobs: httpx.Client) -> None:
     plain = {"Accept-Encoding": "identity"}
     whole = jobs.get(result, headers=plain)
     assert whole.headers["content-length"] == str(len(whole.content))
-    assert whole.text.startswith("event_id,ra\r\n")
+    assert whole.text.startswith("event_id,ra\n")
     assert 'filename="result.csv"' in whole.headers["content-disposition"]
     part = jobs.get(result, headers={**plain, "Range": "bytes=3-9"})
     assert (part.status_code, part.content) == (206, whole.content[3:10])
@@ -348,6 +351,25 @@ def test_uploads_stay_with_the_job(jobs: httpx.Client, demo_service: Service) ->
 def test_uploads_that_cannot_be_read_refuse_the_job(jobs: httpx.Client) -> None:
     answer = jobs.post(LIST, data={"UPLOAD": "u,param:a"}, files={"a": b"\0\1\2"})
     assert (answer.status_code, "UPLOAD u" in message(answer)) == (400, True)
+
+
+def test_clients_have_a_limit_and_a_list_of_their_own(access: Access, tmp_path: Path) -> None:
+    with served(access, jobs_per_client=2, state=tmp_path) as url:
+
+        def post(client: str) -> httpx.Response:
+            return httpx.post(f"{url}{LIST}", headers={"X-Forwarded-For": client})
+
+        mine = [post("192.0.2.1").headers["location"] for _ in range(2)]
+        refused = post("192.0.2.1")
+        assert (refused.status_code, "2 jobs" in message(refused)) == (429, True)
+        assert int(refused.headers["retry-after"]) > 0
+        theirs = post("192.0.2.2").headers["location"]
+        for client, jobs in (("192.0.2.1", mine[::-1]), ("192.0.2.2", [theirs]), ("192.0.2.3", [])):
+            document = httpx.get(f"{url}{LIST}", headers={"X-Forwarded-For": client}).content
+            found = [job.get("{http://www.w3.org/1999/xlink}href") for job in etree.fromstring(document)]
+            assert found == jobs
+        httpx.delete(mine[0])
+        assert post("192.0.2.1").status_code == 303
 
 
 # Workers

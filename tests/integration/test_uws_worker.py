@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -188,31 +188,52 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
+@asynccontextmanager
+async def process(access: Access, state: Path, kind: Chores) -> AsyncIterator[subprocess.Popen[str]]:
+    """A worker in a process of its own."""
+    arguments = [access.owner.conninfo, SECRET, str(state), kind.name]
+    victim = subprocess.Popen(  # noqa: ASYNC220 (it is back at once)
+        [sys.executable, "-c", PROCESS, *arguments], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    )
+    assert victim.stdout is not None
+    try:
+        assert await asyncio.to_thread(victim.stdout.readline) == "ready\n"
+        yield victim
+    finally:
+        victim.kill()
+        victim.wait()
+        victim.stdout.close()
+
+
 async def test_the_job_of_a_killed_worker_is_run_by_another(
     context: Context, kind: Chores, access: Access, tmp_path: Path
 ) -> None:
-    victim = subprocess.Popen(  # noqa: ASYNC220 (it is back at once)
-        [sys.executable, "-c", PROCESS, access.owner.conninfo, SECRET, str(tmp_path), kind.name],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
-    try:
-        assert victim.stdout is not None
-        assert await asyncio.to_thread(victim.stdout.readline) == "ready\n"
+    async with process(access, tmp_path, kind) as victim:
         job_id = await new_job(context, kind, SLEEP="1", TEXT="whole")
         later = await new_job(context, kind)
         await wait_for(context, kind, job_id, Phase.EXECUTING)
+        left = context.jobs.results.directory / job_id / "result-1.txt.part"
+        left.parent.mkdir(parents=True)
+        left.write_text("half")
         victim.send_signal(signal.SIGKILL)
         victim.wait()
         async with working(context, kind):
             job = await wait_for(context, kind, job_id, *ENDED)
             await wait_for(context, kind, later, Phase.COMPLETED)
-    finally:
-        victim.kill()
-        victim.wait()
-        if victim.stdout is not None:
-            victim.stdout.close()
     assert (job.phase, job.attempt) == (Phase.COMPLETED, 2)
     assert context.jobs.results.path(job.results[0]).read_text() == "whole"
+    assert not left.exists()
     assert kind.begun == [job_id, later]
+
+
+async def test_the_query_of_a_killed_worker_ends(
+    context: Context, kind: Chores, access: Access, tmp_path: Path
+) -> None:
+    async with process(access, tmp_path, kind) as victim:
+        job_id = await new_job(context, kind, SLEEP="305.0")
+        while execute(access.owner.conninfo, SLEEPING, "305.0") != [(1,)]:  # noqa: ASYNC110 (nothing tells)
+            await asyncio.sleep(0.01)
+        victim.send_signal(signal.SIGKILL)
+    while execute(access.owner.conninfo, SLEEPING, "305.0") != [(0,)]:  # noqa: ASYNC110 (nothing tells)
+        await asyncio.sleep(0.1)
+    await context.jobs.store.abort(job_id)

@@ -12,17 +12,20 @@ from decimal import Decimal
 from html.parser import HTMLParser
 from typing import Any, Literal
 
+import h5py
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import uproot
 from astropy.io import fits
 from astropy.io.votable import parse_single_table
 from astropy.table import Table
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from tests.support.columns import SAMPLES, Values, array_of, batch_of
 from tests.support.documents import written
@@ -91,6 +94,45 @@ def read_arrow(document: bytes) -> dict[str, Values]:
     return _of_arrow(pa.ipc.open_stream(document).read_all())
 
 
+def read_hdf5(document: bytes) -> dict[str, Values]:
+    """As astropy reads them, with the masks that it knows."""
+    with h5py.File(io.BytesIO(document)) as file:
+        table = Table.read(file, path="result", format="hdf5")
+    return {name: [_known(value) for value in _unmasked(table[name])] for name in table.colnames}
+
+
+def _unmasked(column: NDArray[Any]) -> Values:
+    """Values with None for those that are masked; astropy masks the elements of arrays of one size all alike."""
+    values, mask = np.ma.getdata(column), np.ma.getmaskarray(column)
+    masked = np.asarray(mask.reshape(len(values), math.prod(mask.shape[1:])).all(axis=1))
+    return [None if absent else value for value, absent in zip(values, masked, strict=True)]
+
+
+def read_root(document: bytes) -> dict[str, Values]:
+    """As uproot reads them: who wrote them."""
+    with uproot.open(io.BytesIO(document)) as file:
+        tree = file["result"]
+        lengths = {branch.count_branch.name for branch in tree.branches if branch.count_branch is not None}
+        arrays = {name: tree[name].array(library="np") for name in tree.keys() if name not in lengths}  # noqa: SIM118
+    found = {name: [_known(value) for value in values] for name, values in arrays.items()}
+    return {name: _where_not(found.get(f"{name}_is_null"), found[name]) for name in found if "_is_null" not in name}
+
+
+def _where_not(absent: Values | None, values: Values) -> Values:
+    """The values with None where those are true."""
+    return [None if null else value for null, value in zip(absent or [False] * len(values), values, strict=True)]
+
+
+def _known(value: object) -> object:
+    """A value as one of Python's; None for NaN, and for arrays of nothing but NaN."""
+    if isinstance(value, np.ndarray):
+        flat = [_known(element) for element in value.ravel()]
+        return None if flat and not any(element is not None for element in flat) else flat
+    value = value.item() if isinstance(value, np.generic) else value
+    value = value.decode() if isinstance(value, bytes) else value
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def _of_arrow(table: pa.Table) -> dict[str, Values]:
     table.validate(full=True)
     return {name: table[name].to_pylist() for name in table.column_names}
@@ -138,6 +180,8 @@ READERS: dict[str, Callable[[bytes], dict[str, Values]]] = {
     "application/fits": read_fits,
     "application/vnd.apache.parquet": read_parquet,
     "application/vnd.apache.arrow.stream": read_arrow,
+    "application/x-hdf5": read_hdf5,
+    "application/x-root": read_root,
 }
 """By the MIME type of the format. Plain text is for people, who are not tested."""
 
@@ -208,6 +252,14 @@ def _in_arrow(column: Column, value: object) -> object:
     return value
 
 
+def _in_file(column: Column, value: object) -> object:
+    """NaN is as good as NULL among numbers; what is empty is not NULL."""
+    value = _without_types_of_python(value)
+    if isinstance(value, list):
+        return [_in_file(column, element) for element in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def _without_types_of_python(value: object) -> object:
     """Times as text, bytes as numbers."""
     if isinstance(value, dt.datetime):
@@ -224,6 +276,8 @@ EXPECTED: dict[str, Callable[[Column, object], object]] = {
     "application/fits": _in_fits,
     "application/vnd.apache.parquet": _in_parquet,
     "application/vnd.apache.arrow.stream": _in_arrow,
+    "application/x-hdf5": _in_file,
+    "application/x-root": _in_file,
 }
 """What readers make of values, by MIME type, where that is not as in VOTable."""
 
@@ -263,6 +317,11 @@ def same(found: object, wanted: object) -> bool:
     return bool(found == wanted)
 
 
+def alike(format_: Format, one: bytes, other: bytes) -> bool:
+    """Whether two documents are the same to the byte; those of ROOT, which have the time and a UUID, to a reader."""
+    return read_root(one) == read_root(other) if format_.extension == "root" else one == other
+
+
 def by_name(value: Format | Column) -> str:
     return value.name if isinstance(value, Column) else value.mime_type
 
@@ -295,14 +354,14 @@ def test_all_types_in_slices_of_a_larger_batch(format_: Format) -> None:
 def test_the_division_into_batches_does_not_show(format_: Format) -> None:
     whole = batch_of(SAMPLES, 97)
     parts = [whole.slice(start, 5) for start in range(0, 97, 5)]
-    assert write(format_, tuple(SAMPLES), *parts) == write(format_, tuple(SAMPLES), whole)
+    assert alike(format_, write(format_, tuple(SAMPLES), *parts), write(format_, tuple(SAMPLES), whole))
 
 
 @pytest.mark.parametrize("format_", FORMATS, ids=by_name)
 def test_no_rows_are_no_rows(format_: Format) -> None:
     nothing = batch_of(SAMPLES, 9).slice(4, 0)
     document = write(format_, tuple(SAMPLES), nothing, nothing)
-    assert document == write(format_, tuple(SAMPLES))
+    assert alike(format_, document, write(format_, tuple(SAMPLES)))
     if format_ in READABLE:
         assert {name: len(v) for name, v in READERS[format_.mime_type](document).items()} == {
             column.name: 0 for column in SAMPLES

@@ -1,10 +1,9 @@
 """Rows in the serializations BINARY2 and BINARY (VOTable 1.4, sections 5.4 and 5.3): record batches to bytes.
 
-In BINARY2 a row is one bit per column (set for NULL, padded to bytes), then the fields in order, big-endian. BINARY has
-no such bits: there an integer that the head of the document names stands for NULL. Whole columns are written at once:
-neighbouring fields
-of fixed width are laid out together as a numpy structured array; a string or array of variable length has its number
-of elements before it, which is a field of fixed width. Arrow joins these blocks and the variable fields, row by row.
+In BINARY2 a row is one bit per column (set for NULL, padded to bytes), then the fields in order, big-endian; BINARY has
+no such bits (`binary` says what stands for NULL). Whole columns are written at once: neighbouring fields of fixed width
+are laid out together as a numpy structured array; a string or array of variable length has its number of elements
+before it, which is a field of fixed width. Arrow joins these blocks and the variable fields, row by row.
 """
 
 from __future__ import annotations
@@ -48,23 +47,15 @@ class _Variable:
     data: pa.BinaryArray
 
 
-NULLS = {"unsignedByte": 254, "short": 1 - 2**15, "int": 1 - 2**31, "long": 1 - 2**63}
-"""The integers that stand for NULL in BINARY: not the outermost ones, which data have more often."""
-
-
 def encode_rows(batch: pa.RecordBatch, columns: tuple[Column, ...], *, flags: bool = True) -> bytes:
-    """The rows of a batch, in order; in BINARY if `flags` is false.
+    """The rows of a batch, in order; with `flags`, in BINARY2.
 
     Raises QueryError for values that their column's datatype cannot hold.
     """
     blocks: list[pa.BinaryArray] = []
-    fixed = [_null_flags(batch)] if flags else [_Fixed(np.empty((batch.num_rows, 0), np.uint8), "u1")]
+    fixed = [_null_flags(batch)] if flags else []
     for array, column in zip(batch.columns, columns, strict=True):
-        field = (
-            _field(array, column)
-            if flags
-            else _field(_without_null(array, column), column, NULLS.get(column.datatype, 0))
-        )
+        field = _field(array, column)
         if isinstance(field, _Fixed):
             fixed.append(field)
             continue
@@ -107,20 +98,7 @@ def _null_flags(batch: pa.RecordBatch) -> _Fixed:
     return _Fixed(np.packbits(flags, axis=1), "u1")
 
 
-def _without_null(array: pa.Array, column: Column) -> pa.Array:
-    """Integers with the one that stands for NULL in its place."""
-    if not pa.types.is_integer(array.type) or not array.null_count:
-        return array
-    number = NULLS[column.datatype]
-    if pc.any(pc.equal(array, number)).as_py():
-        raise QueryError(
-            f"Column {column.name!r} has both NULL and {number}, which stands for it; BINARY2 can tell them"
-        )
-    return filled(array, number)
-
-
-def _field(array: pa.Array, column: Column, nothing: int = 0) -> _Fixed | _Variable:
-    """A column as it is written; `nothing` are the elements of integer arrays that are NULL."""
+def _field(array: pa.Array, column: Column) -> _Fixed | _Variable:
     if pa.types.is_timestamp(array.type):
         array = timestamps_as_text(array)
     if column.is_string:
@@ -128,12 +106,12 @@ def _field(array: pa.Array, column: Column, nothing: int = 0) -> _Fixed | _Varia
     if pa.types.is_binary(array.type):
         known = filled(array, b"")
         lengths = pc.binary_length(known).to_numpy(zero_copy_only=False)
-        return _array(_Fixed(bytes_of(known), "u1"), lengths, array, column, nothing)
+        return _array(_Fixed(bytes_of(known), "u1"), lengths, array, column)
     if pa.types.is_list(array.type):
         elements = array.flatten()
         if elements.null_count:
             null_element(elements.type)
-        return _array(_scalars(elements, column), list_lengths(array), array, column, nothing)
+        return _array(_scalars(elements, column), list_lengths(array), array, column)
     return _scalars(array, column)
 
 
@@ -146,10 +124,8 @@ def _scalars(array: pa.Array, column: Column) -> _Fixed:
     return _Fixed(known.to_numpy(zero_copy_only=False), _NUMBERS[column.datatype])
 
 
-def _array(
-    elements: _Fixed, lengths: NDArray[np.int32], array: pa.Array, column: Column, nothing: float
-) -> _Fixed | _Variable:
-    """An array of any length, or of one: then NaN or `nothing` stands for NULL."""
+def _array(elements: _Fixed, lengths: NDArray[np.int32], array: pa.Array, column: Column) -> _Fixed | _Variable:
+    """An array of any length, or of one: then NaN or zeros stand for NULL."""
     size = _size(column)
     if size is None:
         data = np.ascontiguousarray(elements.values, elements.dtype)
@@ -157,7 +133,7 @@ def _array(
     known = array.is_valid().to_numpy(zero_copy_only=False)
     if (lengths[known] != size).any():
         raise QueryError(f"Column {column.name!r} is said to hold arrays of {size} elements; it has others")
-    nothing = math.nan if column.datatype in ("float", "double") else nothing
+    nothing = math.nan if column.datatype in ("float", "double") else 0
     values = np.full((len(array), size), nothing, elements.values.dtype)
     values[known] = elements.values.reshape(-1, size)
     return _Fixed(values, elements.dtype)

@@ -9,16 +9,27 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vo_service.catalog.model import Column
 from vo_service.formats.base import ResultTable, Writer
 from vo_service.formats.values import as_text, contains_any, rows_of_text
 
-# No address of the service is known here: the page stands alone, also when it is saved.
+# The page stands alone, also when it is saved: it has the colours of the service's pages (`web/static/style.css`), not
+# their style sheet, whose address is not known here.
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 1.5rem; color: #1c2430; background: #fff }
+:root { color-scheme: light dark; --paper: #fff; --panel: #f5f7f9; --line: #d8dee5; --ink: #1b2229; --quiet: #55606c;
+  --signal: #7a4b00; --link: #0b5a99 }
+@media (prefers-color-scheme: dark) { :root { --paper: #12161b; --panel: #1a2027; --line: #323b46; --ink: #e4e9ee;
+  --quiet: #a3aebb; --signal: #f5c877; --link: #7dbcf0 } }
+body { margin: 1.5rem; font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper) }
+a { color: var(--link) }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .2rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid #dde3ea }
-th { position: sticky; top: 0; background: #f2f5f8 } th small { font-weight: normal; color: #5a6675 }
-td.number { text-align: right } dt { font-weight: 600 } p.note { color: #8a3b00 }
+th, td { padding: .2rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line);
+  max-width: 30rem; overflow-wrap: break-word }
+thead th { position: sticky; top: 0; background: var(--panel) }
+th small { display: block; min-width: 6rem; font-weight: normal; color: var(--quiet) }
+td.number { text-align: right; white-space: nowrap }
+dl { display: grid; grid-template-columns: max-content auto; gap: .1rem 1rem; overflow-wrap: anywhere }
+dd { margin: 0 } p.note { color: var(--signal); font-weight: 600 }
 """
 
 
@@ -43,11 +54,13 @@ class HtmlWriter(Writer):
 
     def start(self) -> bytes:
         title = html.escape(self._table.name)
-        heads = "".join(map(self._head, range(len(self._table.columns))))
+        told = f"<p>{html.escape(self._table.description)}</p>\n" if self._table.description else ""
+        heads = "".join(map(_head, self._table.columns))
         return (
-            f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-            f"<style>{_STYLE}</style></head><body>\n<h1>{title}</h1>\n"
-            f"<p>{html.escape(self._table.description)}</p>\n<table><thead><tr>{heads}</tr></thead>\n<tbody>\n"
+            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<title>{title}</title><style>{_STYLE}</style></head><body>\n<h1>{title}</h1>\n{told}"
+            f"<table><thead><tr>{heads}</tr></thead>\n<tbody>\n"
         ).encode()
 
     def batch(self, batch: pa.RecordBatch) -> bytes:
@@ -62,16 +75,26 @@ class HtmlWriter(Writer):
     def failure(self, message: str) -> tuple[bytes, ...]:
         return self._ending(f"The query failed here; the rows above are not all: {message}")
 
-    def _head(self, place: int) -> str:
-        column = self._table.columns[place]
-        unit = f" <small>[{html.escape(column.unit)}]</small>" if column.unit else ""
-        told = html.escape(" - ".join(filter(None, (column.description, column.ucd))))
-        return f'<th title="{told}">{html.escape(column.name)}{unit}</th>'
-
     def _ending(self, note: str) -> tuple[bytes, ...]:
         said = f'<p class="note">{html.escape(note)}</p>\n' if note else ""
-        items = (f"<dt>{html.escape(i.name)}</dt><dd>{html.escape(i.value)}</dd>" for i in self._table.infos)
-        return (f"</tbody></table>\n{said}<dl>{''.join(items)}</dl>\n</body></html>\n".encode(),)
+        items = "".join(
+            f"<dt>{html.escape(info.name)}</dt><dd>{_linked(info.value)}</dd>" for info in self._table.infos
+        )
+        return (f"</tbody></table>\n{said}<dl>{items}</dl>\n</body></html>\n".encode(),)
+
+
+def _head(column: Column) -> str:
+    """Name and unit of a column, below them what it is; the UCD shows under the mouse."""
+    unit = f" [{html.escape(column.unit)}]" if column.unit else ""
+    told = f"<small>{html.escape(column.description)}</small>" if column.description else ""
+    ucd = f' title="{html.escape(column.ucd)}"' if column.ucd else ""
+    return f'<th scope="col"{ucd}>{html.escape(column.name)}{unit}{told}</th>'
+
+
+def _linked(text: str) -> str:
+    escaped = html.escape(text)
+    is_link = text.startswith(("http://", "https://")) and " " not in text
+    return f'<a href="{escaped}" rel="noreferrer">{escaped}</a>' if is_link else escaped
 
 
 def _cells(array: pa.Array) -> pa.StringArray:

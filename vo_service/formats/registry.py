@@ -11,9 +11,11 @@ from vo_service.formats.arrow import Arrow
 from vo_service.formats.base import Format, ResultTable, Writer
 from vo_service.formats.delimited import Delimited
 from vo_service.formats.fits import Fits
+from vo_service.formats.hdf5 import Hdf5
 from vo_service.formats.html import Html
 from vo_service.formats.json import Json
 from vo_service.formats.parquet import Parquet
+from vo_service.formats.root import Root
 from vo_service.formats.text import Text
 from vo_service.formats.votable import VOTable
 
@@ -42,6 +44,8 @@ FORMATS: tuple[Format, ...] = (
     Fits(),
     Parquet(),
     Arrow(),
+    Hdf5(),
+    Root(),
     Html(),
     Text(),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import pyarrow as pa
@@ -18,7 +18,8 @@ from lxml import etree
 from vo_service.catalog.model import Column
 from vo_service.errors import UsageError
 from vo_service.formats.base import Info, ResultTable, Writer
-from vo_service.formats.binary2 import NULLS, encode_rows
+from vo_service.formats.binary import as_binary, null_of, without_null
+from vo_service.formats.binary2 import encode_rows
 from vo_service.formats.systems import TimeSystem, is_position, time_system
 from vo_service.formats.values import as_text, bytes_of, contains_any, rows_of_text
 
@@ -53,7 +54,7 @@ class _Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VOTable:
-    """The format; `serialization` is what it uses unless the request asks for the other."""
+    """The format; `serialization` is what it uses unless the request asks for another."""
 
     mime_type: str
     aliases: tuple[str, ...]
@@ -76,6 +77,8 @@ class VOTableWriter(Writer):
     """Writes one result document."""
 
     def __init__(self, table: ResultTable, serialization: str, version: str) -> None:
+        if serialization == "BINARY":
+            table = replace(table, columns=tuple(map(as_binary, table.columns)))
         is_table = serialization == "TABLEDATA"
         self._rows: _Rows = _TableData() if is_table else _Binary(table.columns, flags=serialization == "BINARY2")
         self._head, rest = _document(table, serialization, version).split(_ROWS)
@@ -110,7 +113,8 @@ class _Binary:
         self._left = b""
 
     def encode(self, batch: pa.RecordBatch) -> bytes:
-        data = self._left + encode_rows(batch, self._columns, flags=self._flags)
+        known = batch if self._flags else without_null(batch, self._columns)
+        data = self._left + encode_rows(known, self._columns, flags=self._flags)
         whole = len(data) - len(data) % 3
         self._left = data[whole:]
         return base64.b64encode(memoryview(data)[:whole])
@@ -155,7 +159,7 @@ def _document(table: ResultTable, serialization: str, version: str) -> bytes:
     root, resource, element = _heading(table, (Info("QUERY_STATUS", "OK"), *table.infos))
     root.set("version", version)
     if serialization == "BINARY":
-        _name_nulls(element)
+        _name_nulls(element, table.columns)
     rows = etree.SubElement(etree.SubElement(element, "DATA"), serialization)
     if serialization != "TABLEDATA":
         rows = etree.SubElement(rows, "STREAM", encoding="base64")
@@ -210,10 +214,10 @@ def _field(column: Column) -> etree._Element:
     return element
 
 
-def _name_nulls(table: etree._Element) -> None:
+def _name_nulls(table: etree._Element, columns: tuple[Column, ...]) -> None:
     """Tell which integers stand for NULL (VOTable 1.4, section 4.7)."""
-    for field in table.iterfind("FIELD"):
-        null = NULLS.get(field.get("datatype", ""))
+    for field, column in zip(table.iterfind("FIELD"), columns, strict=True):
+        null = null_of(column)
         if null is not None:
             # VALUES stands after DESCRIPTION.
             etree.SubElement(field, "VALUES", null=str(null))

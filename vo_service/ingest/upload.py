@@ -22,17 +22,17 @@ import pyarrow.compute as pc
 from psycopg import sql
 
 from vo_service.catalog.description_input import ColumnSource, FileOptions, TableInput
-from vo_service.catalog.model import Column, Position, Table
+from vo_service.catalog.model import Column, Table
 from vo_service.database.access import Access
 from vo_service.database.failures import connect
 from vo_service.database.pools import Database
 from vo_service.errors import IngestError, TooLargeError, UsageError
 from vo_service.ingest.fill import Connection, copy_rows, create_table, index_positions, quoted
-from vo_service.ingest.known_names import find_pair
 from vo_service.ingest.readers import READERS, FileColumn, Reader, recognise
 from vo_service.ingest.readers.base import is_packed
 from vo_service.ingest.rows import File, Tally, encode_files
-from vo_service.ingest.survey import Survey, survey
+from vo_service.ingest.survey import survey
+from vo_service.ingest.upload_columns import as_column, find_position
 
 SCHEMA = "TAP_UPLOAD"
 """The schema in which queries find uploaded tables (TAP 1.1, section 2.7.6)."""
@@ -49,10 +49,6 @@ ORDER_BYTES = 64 << 20
 _READERS = {reader.name: reader for reader in READERS if reader.name not in ("hdf5", "root")}
 _WITHOUT_TYPES = ("csv", "tsv")
 _OPTIONS = FileOptions(first_table=True)
-
-_NUMBERS = ("unsignedByte", "short", "int", "long", "float", "double")
-_WIDER = {"short": "int", "float": "double"}
-"""For numbers in a text, which has no types: the smallest that holds them would overflow in expressions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +195,7 @@ class _UploadLoad:
             if column.problem:
                 raise IngestError(f"column {column.name!r} cannot be read: {column.problem}")
         surveys = survey([file], file.columns) if file.reader.name in _WITHOUT_TYPES else {}
-        columns = tuple(_column(column, surveys.get(column.name)) for column in file.columns)
+        columns = tuple(as_column(column, surveys.get(column.name)) for column in file.columns)
         return Table(
             SCHEMA,
             self._file.name,
@@ -217,28 +213,6 @@ class _UploadLoad:
             strays.format(quoted(table), *map(sql.Identifier, table.sql_position))
         ).fetchone()
         return row == (False,)
-
-
-def find_position(columns: Sequence[Column]) -> Position | None:
-    """The columns that are right ascension and declination in degrees: by their UCDs, else by their names.
-
-    A column without unit counts as one in degrees, as the functions of ADQL take it for that.
-    """
-    candidates = [c for c in columns if c.datatype in _NUMBERS and c.arraysize is None and c.unit in (None, "", "deg")]
-    for ra, dec in (
-        ("pos.eq.ra;meta.main", "pos.eq.dec;meta.main"),
-        ("pos.eq.ra", "pos.eq.dec"),
-        ("pos_eq_ra_main", "pos_eq_dec_main"),
-    ):
-        found = [[c.name for c in candidates if (c.ucd or "").lower() == ucd] for ucd in (ra, dec)]
-        if all(len(names) == 1 for names in found):
-            return Position(found[0][0], found[1][0])
-    names = [column.name for column in candidates]
-    pair = find_pair(names)
-    if pair is not None and pair.frame == "icrs" and not pair.radians:
-        return Position(pair.longitude, pair.latitude)
-    # What STILTS calls the positions that it uploads for a cross-match.
-    return Position("lon", "lat") if {"lon", "lat"} <= set(names) else None
 
 
 def _reader(path: Path) -> Reader | None:
@@ -291,41 +265,10 @@ def _is_ascii(values: pa.Array) -> bool:
     return pc.all(pc.string_is_ascii(values)).as_py() is not False
 
 
-def _column(column: FileColumn, found: Survey | None) -> Column:
-    """A column as the file states it; texts may have any characters as long as they have not been seen."""
-    datatype, xtype, arraysize = column.datatype, column.xtype, column.arraysize
-    if datatype is None:
-        datatype, arraysize = (found or Survey(column)).datatype(), _arraysize(column.type)
-        if found is not None:
-            datatype = _WIDER.get(datatype, datatype)
-    if datatype == "timestamp":
-        datatype, xtype = "char", "timestamp"
-    if datatype == "binary":
-        datatype, arraysize = "unsignedByte", "*"
-    if datatype in ("char", "unicodeChar") and column.datatype is None:
-        arraysize = column.arraysize or "*"
-    return Column(
-        column.name,
-        "unicodeChar" if datatype == "char" and xtype != "timestamp" else datatype,
-        arraysize,
-        xtype=xtype,
-        unit=column.unit,
-        ucd=column.ucd,
-        utype=column.utype,
-        description=column.description,
-    )
-
-
 def _can_be_char(column: Column, file: File, watched: _Watched) -> bool:
     """Whether a text is of the type char: if the file does not say otherwise, and all of it is ASCII."""
     stated = {found.name: found.datatype for found in file.columns}[column.name]
     return column.datatype == "unicodeChar" and stated in (None, "char") and column.name not in watched.not_ascii
-
-
-def _arraysize(kind: pa.DataType) -> str | None:
-    if pa.types.is_fixed_size_list(kind):
-        return str(kind.list_size)
-    return "*" if pa.types.is_list(kind) or pa.types.is_large_list(kind) else None
 
 
 @contextmanager

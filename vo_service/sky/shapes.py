@@ -23,7 +23,7 @@ _SEEN = 1e-9
 """Cosine from which a vertex counts as seen from the centre of a polygon's plane."""
 
 _SEEN_WELL = 0.1
-"""Cosine from which it is no use to look for a better centre: figures on the plane lose digits far out."""
+"""Cosine from which no better centre is looked for, at first: figures on the plane lose digits far out."""
 
 
 class ShapeError(ValueError):
@@ -118,7 +118,7 @@ class Polygon:
         centre = self._corners.mean(axis=0)
         for attempt in range(400):
             heights = self._corners @ centre
-            if heights.min() > _SEEN_WELL * np.linalg.norm(centre):
+            if heights.min() > _SEEN_WELL / (attempt + 1) * np.linalg.norm(centre):
                 break
             centre = centre + (self._corners[heights.argmin()] - centre) / (attempt + 2)
         length = float(np.linalg.norm(centre))

@@ -21,7 +21,6 @@ class JobChanges:
         self._follower: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._follower = asyncio.create_task(self._follow(), name="job follower")
         return self
 
     async def __aexit__(
@@ -34,6 +33,9 @@ class JobChanges:
     @contextmanager
     def of(self, job_id: str) -> Iterator[asyncio.Event]:
         """An event that is set at each change of a job while the block runs; the caller clears it."""
+        if self._follower is None:
+            # Only now: processes in which nobody waits need no connection for it.
+            self._follower = asyncio.create_task(self._follow(), name="job follower")
         event = asyncio.Event()
         self._waiting.setdefault(job_id, set()).add(event)
         try:
@@ -46,7 +48,7 @@ class JobChanges:
 
     async def _follow(self) -> None:
         async for payload in self._database.listen(CHANNEL):
-            # Without a payload anything may have changed.
+            # Without a payload, as it comes at first, anything may have changed.
             job_ids = [payload.partition(" ")[0]] if payload else list(self._waiting)
             for job_id in job_ids:
                 for event in self._waiting.get(job_id, ()):

@@ -101,8 +101,9 @@ class _Keeper:
         """Tell the process to end."""
         with self._lock:
             self._stopped.set()
-            if self._process is not None and self._process.stdin is not None:
-                self._process.stdin.close()
+            if self._process is not None:
+                # One that is only starting ends at once.
+                self._process.terminate()
 
     def join(self) -> None:
         """Wait until it has ended; kill it if it does not."""
@@ -118,21 +119,16 @@ class _Keeper:
             with self._lock:
                 if self._stopped.is_set():
                     return
-                self._process = subprocess.Popen(  # noqa: S603 (our own)
-                    self._command,
-                    stdin=subprocess.PIPE,
-                    # Ctrl-C in the terminal is for the process that was started there; it tells this one.
-                    start_new_session=True,
-                )
+                self._process = self._start()
             began = time.monotonic()
-            status = self._process.wait()
+            with self._process:
+                status = self._process.wait()
             if self._stopped.is_set():
                 return
             pause = RESTART_SECONDS if time.monotonic() - began > HEALTHY_SECONDS else min(2 * pause, RESTART_LIMIT)
             log.warning("A worker ended (status %s); another is started in %g seconds", status, pause)
-            self._close_pipe()
             self._stopped.wait(pause)
 
-    def _close_pipe(self) -> None:
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+    def _start(self) -> subprocess.Popen[bytes]:
+        # Ctrl-C in the terminal is for the process that was started there; it tells this one.
+        return subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 (our own)

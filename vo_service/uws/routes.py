@@ -97,6 +97,8 @@ class _Jobs:
     async def _create(self, request: Request) -> Response:
         parameters = await read_parameters(request, file_limit=self._settings.upload_limit_bytes)
         asked = read_job_request(parameters, self._settings)
+        if asked.abort or asked.delete:
+            raise UsageError("This makes a new job: expected PHASE=RUN, or neither PHASE nor ACTION")
         client = self._client(request)
         if await self._store.count(self._kind.name, client) >= self._settings.jobs_per_client:
             raise TooManyRequestsError(

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
+import socket
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -75,7 +77,9 @@ class Worker:
         """The connection that stands for the life of the worker."""
         self._number = await self._store.next_worker_number()
         conninfo = self._context.database.writer_conninfo
-        async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as session:
+        # The name is for operators: what runs where.
+        name = f"vo-service worker {socket.gethostname()} {os.getpid()}"
+        async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True, application_name=name) as session:
             # When the worker's machine vanishes, the server is to notice within a minute.
             await session.execute("SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10")
             await session.execute("SELECT pg_advisory_lock(%s, %s)", (WORKER_LOCK, self._number))
@@ -97,15 +101,30 @@ class Worker:
         await self._requeue_lost()
         while True:
             self._wake.clear()
-            job = await self._store.claim(self._number, list(self._kinds))
+            job = await self._claim()
             if job is not None:
                 await self._do(job)
             else:
                 await self._wake.wait()
 
+    async def _claim(self) -> Job | None:
+        """The first job of the queue. It goes back if the worker stops before it has begun."""
+        claiming = asyncio.create_task(self._store.claim(self._number, list(self._kinds)))
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            await asyncio.gather(claiming, return_exceptions=True)
+            if claiming.exception() is None and (job := claiming.result()) is not None:
+                await self._store.give_back(job)
+            raise
+
     async def _do(self, job: Job) -> None:
         """Run a job, and write down how it ended. It ends before its time if it is stopped, or the worker is."""
-        output = Output(self._context.jobs.results, job)
+        results = self._context.jobs.results
+        if job.attempt > 1:
+            # What a worker that died has left.
+            await results.remove(job.id)
+        output = Output(results, job)
         running = asyncio.create_task(self._run(job, output))
         self._running = (job.id, running)
         try:
