@@ -196,7 +196,8 @@ _WORDS = set(
     count avg sum min max round trunc mod degrees radians sin cos tan cot asin acos atan atan2 sqrt power exp ln log10
     abs ceil floor pi random setseed tanh lower upper left to_char date_part string_agg coalesce array_fill
     LATERAL unnest bigint first last int8multirange regexp_replace trim string_to_array array_to_string r c b
-    in_plane polygon_plane polygon_area polygon_centroid polygon_circle polygon_in_polygon polygon_in_circle polygons_meet
+    in_plane polygon_plane polygon_area polygon_centroid polygon_circle polygon_in_polygon polygon_in_circle
+    polygons_meet
     circle_in_polygon circle_meets_polygon disc_ranges box moc moc_text moc_area
     adql hpx hpx_center epoch_prop epoch_prop_pos turned frame histogram has_words sexagesimal
     """.split()
