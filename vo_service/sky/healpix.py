@@ -19,7 +19,7 @@ PIXELS = 12 * 4**ORDER
 """Number of pixels of the whole sphere."""
 
 _POLAR = 89.99
-"""Declination [deg] from which hpgeom (1.6.1) computes the index by vectors: by angles, it loses digits at the poles."""
+"""Declination [deg] from which hpgeom (1.6.1) computes the index by vectors: by angles it loses digits there."""
 
 
 def hpx(ra: ArrayLike, dec: ArrayLike) -> NDArray[np.int64]:
