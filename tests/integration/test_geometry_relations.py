@@ -367,7 +367,7 @@ JOINS = (
 )
 
 
-@pytest.mark.parametrize(("name", "first", "second"), RELATIONS[::5])
+@pytest.mark.parametrize(("name", "first", "second"), RELATIONS[::7])
 def test_joins(name: str, first: str, second: str, run: Run) -> None:
     relation = f"{name}({COLUMNS[first][0].format(t='a')}, {COLUMNS[second][0].format(t='b')})"
     values = run(f"SELECT a.id, b.id, {relation} FROM regions a, regions b WHERE {FEW}")
@@ -596,7 +596,7 @@ def test_radius_of_a_column(near: str, run: Run) -> None:
 
 def test_regions_of_one_table_and_positions_of_another(run: Run) -> None:
     """Points of a table with the index, in the columns of another: joined, and as values."""
-    few = 150
+    few = 60
     for column, (sql, _) in COLUMNS.items():
         relation = f"CONTAINS(POINT(e.ra, e.dec), {sql.format(t='r')})"
         values = run(f"SELECT r.id, e.event_id, {relation} FROM regions r, ev.events e WHERE e.event_id < {few}")

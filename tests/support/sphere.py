@@ -93,7 +93,7 @@ def depth(figure: Figure, ra: ArrayLike, dec: ArrayLike) -> Floats:
     return np.asarray(np.where(in_polygon(figure, ra, dec), 1, -1) * edge_distance(figure, ra, dec))
 
 
-def along_edge(figure: Figure, points: int = 200) -> tuple[Floats, Floats, float]:
+def along_edge(figure: Figure, points: int = 80) -> tuple[Floats, Floats, float]:
     """Positions along the edge, the vertices among them, and the largest step between two of them."""
     starts, ends = figure.vertices, np.roll(figure.vertices, -1, axis=0)
     (ra, dec), (next_ra, next_dec) = starts.T, ends.T

@@ -9,7 +9,7 @@ Names of branches are those of the columns, with _ for characters that C++ has n
 row per column: name, branch, unit, ucd, description, datatype, arraysize, xtype, utype; the tree "infos" has data
 origin and QUERY_STATUS (OK or OVERFLOW): name, value, text. The string "votable" is a VOTable without rows.
 
-ROOT registers no media type; application/x-root is what Linux desktops and ROOT's own packages call such files.
+ROOT has no registered media type; application/x-root is what such files are called here.
 uproot and awkward take half a second to import, which only those wait for who ask for ROOT.
 """
 
