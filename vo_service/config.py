@@ -6,6 +6,7 @@ else from the TOML file that `VO_SERVICE_CONFIG` names (the same names in lower 
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -54,6 +55,24 @@ def _authority(name: str) -> str:
     if not _AUTHORITY.fullmatch(name):
         raise ValueError(f"expected an IVOA authority such as org.example.vo, got {name!r}")
     return name
+
+
+def _networks(text: str) -> str:
+    for part in split_list(text):
+        ipaddress.ip_network(part)
+    return text
+
+
+def _brokers(text: str) -> str:
+    for part in split_list(text):
+        if not re.fullmatch(r"(tls:)?(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):\d{1,5}", part):
+            raise ValueError(f"expected HOST:PORT or tls:HOST:PORT, got {part!r}")
+    return text
+
+
+def split_list(text: str) -> list[str]:
+    """The parts of a setting that holds several, separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 class Settings(BaseSettings):
@@ -135,6 +154,40 @@ class Settings(BaseSettings):
     upload_private_urls: bool = False
     """Whether clients may name addresses in the service's own network, this machine included: for intranets."""
 
+    voevent_host: str = "127.0.0.1"
+    """Address of the interface on which the VOEvent broker listens; `0.0.0.0` or `::` for all."""
+    voevent_author_port: int = Field(default=8098, ge=0, le=65535)
+    """TCP port at which authors submit VOEvents; 0 for any free one."""
+    voevent_subscriber_port: int = Field(default=8099, ge=0, le=65535)
+    """TCP port at which subscribers listen to VOEvents; 0 for any free one."""
+    voevent_author_allow: Annotated[str, AfterValidator(_networks)] = "127.0.0.0/8, ::1"
+    """Addresses and networks, separated by commas, whose events are taken."""
+    voevent_subscriber_allow: Annotated[str, AfterValidator(_networks)] = "0.0.0.0/0, ::/0"
+    """Addresses and networks, separated by commas, that may subscribe."""
+    voevent_upstreams: Annotated[str, AfterValidator(_brokers)] = ""
+    """Other brokers to subscribe to, `HOST:PORT` or `tls:HOST:PORT`, separated by commas."""
+    voevent_size_limit: int = Field(default=1_048_576, ge=1_024, le=67_108_864)
+    """Bytes of a VOEvent at most. Larger ones are refused before they are read."""
+    voevent_queue_limit: int = Field(default=8_388_608, ge=65_536)
+    """Bytes that wait for a subscriber who does not read; then the connection is cut."""
+    voevent_authors_limit: int = Field(default=256, ge=1)
+    """Connections of authors at once; from one address no more than half of them."""
+    voevent_subscribers_limit: int = Field(default=2_000, ge=1)
+    """Connections of subscribers at once."""
+    voevent_timeout: float = Field(default=20.0, gt=0)
+    """Seconds in which an author must have sent the event."""
+    voevent_alive_interval: float = Field(default=60.0, gt=0)
+    """Seconds between two iamalive messages to subscribers; one who leaves two of them unanswered is cut off."""
+    voevent_tls_certificate: Annotated[Path, AfterValidator(_absolute)] | None = None
+    """PEM file of the broker's certificate and its chain: both ports then speak TLS only. Shown to upstream brokers as
+    the certificate of a client, too."""
+    voevent_tls_key: Annotated[Path, AfterValidator(_absolute)] | None = None
+    """PEM file of its private key, if that is not in the file of the certificate."""
+    voevent_tls_authors: Annotated[Path, AfterValidator(_absolute)] | None = None
+    """PEM file of the authorities that sign the certificates which authors must then show."""
+    voevent_tls_upstreams: Annotated[Path, AfterValidator(_absolute)] | None = None
+    """PEM file of the authorities that sign the certificates of upstream brokers; if not given, those of the system."""
+
     authority: Annotated[str, AfterValidator(_authority)] = "localhost.demo"
     """Authority part of the IVOA identifiers of what is published (`ivo://AUTHORITY/...`)."""
     title: str = "vo-service"
@@ -153,6 +206,17 @@ class Settings(BaseSettings):
         for default, limit in (("async_timeout", "async_timeout_limit"), ("job_lifetime", "job_lifetime_limit")):
             if getattr(self, default) > getattr(self, limit):
                 raise ValueError(f"{default} ({getattr(self, default)}) is above {limit} ({getattr(self, limit)})")
+        return self
+
+    @model_validator(mode="after")
+    def _queue_holds_an_event(self) -> Self:
+        if self.voevent_queue_limit < self.voevent_size_limit + 4:
+            raise ValueError(
+                f"voevent_queue_limit ({self.voevent_queue_limit}) is below"
+                f" voevent_size_limit ({self.voevent_size_limit}) and the 4 bytes of its length"
+            )
+        if (self.voevent_tls_key or self.voevent_tls_authors) and self.voevent_tls_certificate is None:
+            raise ValueError("voevent_tls_key and voevent_tls_authors need voevent_tls_certificate")
         return self
 
     @property

@@ -254,7 +254,7 @@ class JobStore:
                 WHERE phase = 'EXECUTING' AND NOT EXISTS (SELECT FROM pg_locks
                     WHERE locktype = 'advisory' AND objsubid = 2 AND granted
                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                    AND classid = %(lock)s::bigint::oid AND objid = job.worker::bigint::oid)
+                    AND classid::bigint = %(lock)s AND objid::bigint = job.worker)
                 RETURNING job_id""",
             {
                 "lock": WORKER_LOCK,
