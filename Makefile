@@ -6,7 +6,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
-SOURCES := vo_service tap conesearch tests
+SOURCES := vo_service tap conesearch voevent tests
 
 .PHONY: help demo test lint format lock clean
 

@@ -1159,6 +1159,116 @@ CREATE TABLE IF NOT EXISTS vo_service.upload (
 
 
 
+-- Alerts: the archive of VOEvents, published as the schema alerts --------------------------------------------------------
+-- Every packet that was accepted is one row, in the order of its storage; its bytes are kept as they came. Sinks read the
+-- rows in that order, each from where it was: the table is the outbox.
+
+CREATE SCHEMA IF NOT EXISTS alerts;
+
+CREATE TABLE IF NOT EXISTS alerts.voevent (
+    event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ivoid text NOT NULL UNIQUE,
+    "role" text NOT NULL CHECK ("role" IN ('observation', 'prediction', 'utility', 'test')),
+    version text NOT NULL,
+    stream text NOT NULL,
+    author_ivoid text,
+    author text,
+    author_time timestamp,
+    concept text,
+    description text,
+    event_time timestamp,
+    ra double precision,
+    "dec" double precision,
+    error_radius double precision,
+    far double precision,
+    xml text NOT NULL,
+    received_from text NOT NULL,
+    received_at timestamp NOT NULL,
+    stored_at timestamp NOT NULL DEFAULT (clock_timestamp() AT TIME ZONE 'UTC'),
+    acknowledged_at timestamp,
+    matched_at timestamp,
+    warning text,
+    hpx bigint,
+    raw bytea NOT NULL,
+    digest bytea NOT NULL
+);
+CREATE INDEX IF NOT EXISTS voevent_hpx ON alerts.voevent (hpx);
+CREATE INDEX IF NOT EXISTS voevent_event_time ON alerts.voevent (event_time);
+CREATE INDEX IF NOT EXISTS voevent_stored_at ON alerts.voevent (stored_at);
+CREATE INDEX IF NOT EXISTS voevent_unmatched ON alerts.voevent (event_id) WHERE matched_at IS NULL;
+
+CREATE TABLE IF NOT EXISTS alerts.param (
+    event_id bigint NOT NULL REFERENCES alerts.voevent,
+    place integer NOT NULL,
+    group_name text,
+    name text NOT NULL,
+    value text,
+    number double precision,
+    unit text,
+    ucd text,
+    PRIMARY KEY (event_id, place)
+);
+CREATE INDEX IF NOT EXISTS param_name ON alerts.param (name, number);
+
+CREATE TABLE IF NOT EXISTS alerts.citation (
+    event_id bigint NOT NULL REFERENCES alerts.voevent,
+    ivoid text NOT NULL,
+    cited_ivoid text NOT NULL,
+    cite text NOT NULL
+);
+CREATE INDEX IF NOT EXISTS citation_cited ON alerts.citation (cited_ivoid);
+CREATE INDEX IF NOT EXISTS citation_event ON alerts.citation (event_id);
+
+-- Sky maps as ranges of cells of order 29, both ends included, by falling density; level is the probability that all
+-- cells at least as dense hold together.
+CREATE TABLE IF NOT EXISTS alerts.skymap (
+    event_id bigint NOT NULL REFERENCES alerts.voevent,
+    ivoid text NOT NULL,
+    first bigint NOT NULL,
+    last bigint NOT NULL,
+    density double precision NOT NULL,
+    level double precision NOT NULL,
+    PRIMARY KEY (event_id, first)
+);
+
+CREATE TABLE IF NOT EXISTS alerts.coincidence (
+    coincidence_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    rule text NOT NULL,
+    first_ivoid text NOT NULL,
+    "second" text NOT NULL,
+    second_kind text NOT NULL,
+    delta_t double precision NOT NULL,
+    separation double precision NOT NULL,
+    overlap double precision,
+    containment double precision,
+    p_value double precision NOT NULL,
+    far double precision,
+    revision integer NOT NULL,
+    status text NOT NULL CHECK (status IN ('current', 'superseded', 'retracted')),
+    found_at timestamp NOT NULL,
+    UNIQUE (rule, first_ivoid, second_kind, "second")
+);
+CREATE INDEX IF NOT EXISTS coincidence_second ON alerts.coincidence ("second");
+CREATE INDEX IF NOT EXISTS coincidence_first ON alerts.coincidence (first_ivoid);
+
+-- What was refused because its identifier is that of another packet: kept to find out who sends such.
+CREATE TABLE IF NOT EXISTS vo_service.alert_conflict (
+    ivoid text NOT NULL,
+    raw bytea NOT NULL,
+    received_from text NOT NULL,
+    received_at timestamp NOT NULL
+);
+
+-- How far each sink is. A sink that confirms has all events up to last_event.
+CREATE TABLE IF NOT EXISTS vo_service.alert_sink (
+    name text PRIMARY KEY,
+    last_event bigint NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    failures integer NOT NULL DEFAULT 0,
+    last_error text
+);
+
+
 -- Rights on all of the above ------------------------------------------------------------------------------------------
 
 DO $$
@@ -1171,6 +1281,9 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA tap_schema TO %I', reader);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA tap_schema TO %I', reader);
     EXECUTE format('GRANT USAGE, CREATE ON SCHEMA vo_upload TO %I', writer);
+    EXECUTE format('GRANT USAGE ON SCHEMA alerts TO %I, %I', reader, writer);
+    EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA alerts TO %I', reader);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA alerts TO %I', writer);
     EXECUTE format('GRANT USAGE ON SCHEMA vo_upload TO %I', reader);
     EXECUTE format('GRANT USAGE ON SCHEMA adql TO %I, %I', reader, writer);
     EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA adql TO %I, %I', reader, writer);

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from starlette.routing import BaseRoute
 
 from conesearch.routes import routes, service_path
 from vo_service.catalog.model import Table
 from vo_service.context import Context
+from vo_service.database.init import Published
 from vo_service.web.links import Link
 
 
@@ -18,8 +20,11 @@ class ConeSearch:
     name = "scs"
     jobs = ()
 
-    def routes(self, context: Context) -> Sequence[BaseRoute]:
-        return routes(context)
+    own: Sequence[Published] = ()
+
+    @asynccontextmanager
+    async def serving(self, context: Context) -> AsyncIterator[Sequence[BaseRoute]]:
+        yield routes(context)
 
     def links(self, table: Table) -> Sequence[Link]:
         if table.position is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from urllib.parse import urlencode
 
 from starlette.routing import BaseRoute
@@ -11,6 +12,7 @@ from tap.jobs import TapJobs
 from tap.routes import routes
 from vo_service.catalog.model import Table
 from vo_service.context import Context
+from vo_service.database.init import Published
 from vo_service.uws.routes import job_routes
 from vo_service.web.links import Link
 
@@ -22,8 +24,11 @@ class Tap:
 
     jobs = (TapJobs(),)
 
-    def routes(self, context: Context) -> Sequence[BaseRoute]:
-        return (*routes(context), *job_routes("/tap/async", self.jobs[0], context))
+    own: Sequence[Published] = ()
+
+    @asynccontextmanager
+    async def serving(self, context: Context) -> AsyncIterator[Sequence[BaseRoute]]:
+        yield (*routes(context), *job_routes("/tap/async", self.jobs[0], context))
 
     def links(self, table: Table) -> Sequence[Link]:
         query = f"SELECT TOP 10 * FROM {table.full_name}"

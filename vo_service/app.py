@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -14,13 +14,18 @@ from tap.protocol import Tap
 from vo_service.config import Settings
 from vo_service.context import open_context
 from vo_service.database.access import Access
+from vo_service.database.init import Published
 from vo_service.database.pools import Database
 from vo_service.protocol import ServiceProtocol
 from vo_service.uws.kind import JobKind
 from vo_service.web.pages import routes as page_routes
+from voevent.protocol import VoEvent
 
-PROTOCOLS: tuple[ServiceProtocol, ...] = (ConeSearch(), Tap())
+PROTOCOLS: tuple[ServiceProtocol, ...] = (ConeSearch(), Tap(), VoEvent())
 """The protocols that the service speaks, in the order in which pages show them."""
+
+OWN: tuple[Published, ...] = tuple(published for protocol in PROTOCOLS for published in protocol.own)
+"""The service's own schemas that are published."""
 
 JOB_KINDS: tuple[JobKind, ...] = tuple(kind for protocol in PROTOCOLS for kind in protocol.jobs)
 """The kinds of jobs that workers run."""
@@ -40,9 +45,9 @@ def create_app(settings: Settings, access: Access) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with open_context(settings, Database(access, settings)) as context:
+        async with open_context(settings, Database(access, settings)) as context, AsyncExitStack() as stack:
             for protocol in PROTOCOLS:
-                app.router.routes.extend(protocol.routes(context))
+                app.router.routes.extend(await stack.enter_async_context(protocol.serving(context)))
             app.router.routes.extend(page_routes(context, PROTOCOLS))
             yield
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +18,7 @@ from rich.table import Table as Grid
 
 from tap.examples import example_problems
 from vo_service import __version__, server
-from vo_service.app import JOB_KINDS, create_app
+from vo_service.app import JOB_KINDS, OWN, create_app
 from vo_service.catalog.description import load_description
 from vo_service.catalog.model import TAP_SCHEMA
 from vo_service.catalog.store import read_catalog
@@ -26,11 +28,13 @@ from vo_service.database.failures import connect
 from vo_service.database.init import initialise
 from vo_service.database.locks import service_lock
 from vo_service.demo import load_demo
-from vo_service.errors import ServiceError
+from vo_service.errors import ServiceError, UsageError
 from vo_service.ingest.describe import describe as draft_description
 from vo_service.ingest.drop import drop_table
 from vo_service.ingest.load import LoadReport, Mode, load
 from vo_service.uws.processes import run_worker, supervise_workers, worker_processes
+from voevent.broker import publish_packet, running_broker
+from voevent.convert import to_packet
 
 commands = typer.Typer(
     help="Publish event lists to the Virtual Observatory.",
@@ -83,7 +87,7 @@ Ctrl-C stops everything.
 def database(settings: Settings) -> Iterator[Access]:
     """The database, running and up to date."""
     with open_database(settings) as access:
-        initialise(access)
+        initialise(access, OWN)
         yield access
 
 
@@ -140,11 +144,47 @@ def worker(
 
 
 @commands.command()
+def broker(state: State = None) -> None:
+    """Take in VOEvents from authors and other brokers, and send them to subscribers (VTP)."""
+    settings = load_settings(state=state)
+    with database(settings) as access:
+        asyncio.run(_run_broker(settings, access))
+
+
+async def _run_broker(settings: Settings, access: Access) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with running_broker(settings, access) as running:
+        out.print(
+            f"Authors at {settings.voevent_host}:{running.author_port},"
+            f" subscribers at {settings.voevent_host}:{running.subscriber_port}",
+            markup=False,
+        )
+        await stopped.wait()
+
+
+@commands.command()
+def publish(
+    alert: Annotated[typer.FileBinaryRead, typer.Argument(help="VOEvent, GCN notice or alert JSON; - for stdin.")],
+    state: State = None,
+) -> None:
+    """Publish an alert: it is archived, and every sink and subscriber gets it."""
+    settings = load_settings(state=state)
+    packet = to_packet(alert.read(), settings)
+    with database(settings) as access:
+        verdict = asyncio.run(publish_packet(packet, access))
+    if verdict.status != "accepted":
+        raise UsageError(f"Not published ({verdict.status}): {verdict.reason}")
+    out.print(f"{verdict.ivoid} is published.", markup=False)
+
+
+@commands.command()
 def init(state: State = None) -> None:
     """Create the database's tables and roles, or upgrade them."""
     settings = load_settings(state=state)
     with open_database(settings) as access:
-        initialise(access)
+        initialise(access, OWN)
     out.print("The database is up to date.")
 
 

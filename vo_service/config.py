@@ -11,7 +11,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -73,6 +73,13 @@ def _brokers(text: str) -> str:
 def split_list(text: str) -> list[str]:
     """The parts of a setting that holds several, separated by commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _ivoid(name: str) -> str:
+    authority, _, resource = name.removeprefix("ivo://").partition("/")
+    if not name.startswith("ivo://") or not _AUTHORITY.fullmatch(authority) or re.search(r"[^!-~]|[#?]", resource):
+        raise ValueError(f"expected an IVOA identifier such as ivo://org.example.vo/alerts, got {name!r}")
+    return name
 
 
 class Settings(BaseSettings):
@@ -153,6 +160,18 @@ class Settings(BaseSettings):
     """Seconds that the service takes at most to fetch a table from an address that a client names."""
     upload_private_urls: bool = False
     """Whether clients may name addresses in the service's own network, this machine included: for intranets."""
+
+    voevent_stream: Annotated[str, AfterValidator(_ivoid)] | None = None
+    """Stream of the events that we publish: they are called by it, the separator and an identifier of their own. If not
+    given, `ivo://AUTHORITY/alerts`."""
+    voevent_separator: Literal["#", "?"] = "#"
+    """What separates the two: # in VOEvent 2.0, ? for streams that are registered (VOEvent 2.1)."""
+    voevent_author: Annotated[str, AfterValidator(_ivoid)] | None = None
+    """IVOA identifier of who publishes events; if not given, `ivo://AUTHORITY`."""
+    voevent_token: str | None = Field(default=None, repr=False)
+    """Secret with which authors publish alerts at `POST /voevent`; without it, nobody can."""
+    voevent_version: Literal["2.0", "2.1"] = "2.0"
+    """Version of VOEvent in which notices in JSON are published."""
 
     voevent_host: str = "127.0.0.1"
     """Address of the interface on which the VOEvent broker listens; `0.0.0.0` or `::` for all."""

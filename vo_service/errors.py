@@ -55,6 +55,12 @@ class NotFoundError(ServiceError):
     status = 404
 
 
+class ForbiddenError(ServiceError):
+    """Who asks may not do this."""
+
+    status = 403
+
+
 class MethodNotAllowedError(ServiceError):
     """The address exists, the HTTP method does not."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from starlette.routing import BaseRoute
 
 from vo_service.catalog.model import Table
 from vo_service.context import Context
+from vo_service.database.init import Published
 from vo_service.uws.kind import JobKind
 from vo_service.web.links import Link
 
@@ -26,8 +28,13 @@ class ServiceProtocol(Protocol):
         """The kinds of jobs that workers run for it; its routes say where clients make them."""
         ...
 
-    def routes(self, context: Context) -> Sequence[BaseRoute]:
-        """Its addresses, relative to the root of the service."""
+    @property
+    def own(self) -> Sequence[Published]:
+        """Schemas of tables that belong to it and are published, with their foreign keys; `schema.sql` makes them."""
+        ...
+
+    def serving(self, context: Context) -> AbstractAsyncContextManager[Sequence[BaseRoute]]:
+        """What it holds open while the service runs; gives its addresses, relative to the root of the service."""
         ...
 
     def links(self, table: Table) -> Sequence[Link]:

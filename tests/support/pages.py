@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from vo_service.catalog.tap_schema import TABLES as TAP_SCHEMA_TABLES
 from vo_service.config import Settings
 from vo_service.context import Context
 from vo_service.database.access import derive_access
+from vo_service.database.init import Published
 from vo_service.database.pools import Database
 from vo_service.uws.jobs import Jobs
 from vo_service.web.links import Link
@@ -90,8 +92,11 @@ class Queries:
     name = "tap"
     jobs = ()
 
-    def routes(self, context: Context) -> Sequence[BaseRoute]:
-        return ()
+    own: Sequence[Published] = ()
+
+    @asynccontextmanager
+    async def serving(self, context: Context) -> AsyncIterator[Sequence[BaseRoute]]:
+        yield ()
 
     def links(self, table: Table) -> Sequence[Link]:
         return (
@@ -106,8 +111,11 @@ class Cones:
     name = "scs"
     jobs = ()
 
-    def routes(self, context: Context) -> Sequence[BaseRoute]:
-        return ()
+    own: Sequence[Published] = ()
+
+    @asynccontextmanager
+    async def serving(self, context: Context) -> AsyncIterator[Sequence[BaseRoute]]:
+        yield ()
 
     def links(self, table: Table) -> Sequence[Link]:
         return (Link("Cones", f"scs/{table.schema}/{table.name}?", kind="endpoint"),) if table.position else ()

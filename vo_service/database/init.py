@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from vo_service.catalog.model import ForeignKey, Schema
+from vo_service.catalog.store import publish_schema, publish_table
 from vo_service.catalog.tap_schema import publish_tap_schema
 from vo_service.database.access import Access, Role
 from vo_service.database.failures import connect
@@ -23,8 +26,14 @@ _FOR_THE_OPERATOR = "VOS01"
 """SQLSTATE of errors that `schema.sql` raises with a message of its own."""
 
 
-def initialise(access: Access) -> None:
+Published = tuple[Schema, Sequence[ForeignKey]]
+"""A schema with its tables, and the foreign keys between them."""
+
+
+def initialise(access: Access, own: Sequence[Published] = ()) -> None:
     """Create or upgrade the service's part of the database, in one transaction. A repetition changes nothing.
+
+    `own` are the schemas of the service's own tables, beside TAP_SCHEMA, that are published.
 
     Raises ConfigurationError if the server or the rights of its owner do not suffice (the message says what to run
     as whom), UnavailableError if it cannot be reached.
@@ -43,8 +52,16 @@ def initialise(access: Access) -> None:
                 raise ConfigurationError(f"{error.diag.message_primary}") from None
             raise
         publish_tap_schema(connection)
+        for schema, keys in own:
+            _publish(connection, schema, keys)
     for role in (access.writer, access.reader):
         _check_login(role)
+
+
+def _publish(connection: psycopg.Connection[Any], schema: Schema, keys: Sequence[ForeignKey]) -> None:
+    publish_schema(connection, schema)
+    for table in schema.tables:
+        publish_table(connection, table, [key for key in keys if key.from_table == table.full_name])
 
 
 def schema_sql() -> str:

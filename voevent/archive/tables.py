@@ -1,0 +1,115 @@
+"""What TAP and cone search may know of the archive: published columns of the tables in `schema.sql`, section Alerts.
+
+The bytes of packets (`raw`, `digest`) and the HEALPix index are not published.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vo_service.catalog.model import Column, ForeignKey, Position, Schema, Table
+
+NAME: Final = "alerts"
+
+_EVENT_ID = "event_id     | long      |      | meta.id                  | Number of the event in this archive"
+_IVOID = "ivoid        | char      |      | meta.ref.ivoid           | Identifier of the packet"
+
+_COLUMNS: Final = {
+    "voevent": f"""
+        {_EVENT_ID}, in the order of storage
+        {_IVOID}
+        role         | char      |      | meta.code                | observation, prediction, utility or test
+        version      | char      |      | meta.version             | Version of VOEvent that the packet is written in
+        stream       | char      |      | meta.ref.ivoid           | The part of the identifier that its stream has
+        author_ivoid | char      |      | meta.ref.ivoid           | Identifier of the author
+        author       | char      |      | meta.curation            | Who to ask
+        author_time  | timestamp |      | time.creation            | When the packet was written, UTC
+        concept      | char      |      | meta.note                | What kind of event the author takes it for
+        description  | char      |      | meta.note                | The author's description
+        event_time   | timestamp |      | time.epoch               | When it was observed, UTC
+        ra           | double    | deg  | pos.eq.ra;meta.main      | Right ascension, ICRS
+        dec          | double    | deg  | pos.eq.dec;meta.main     | Declination, ICRS
+        error_radius | double    | deg  | stat.error;pos.eq        | Error of the position as the packet gives it
+        far          | double    | Hz   | stat.rate                | False alarm rate
+        received_from| char      |      | meta.curation            | Where the packet came from
+        received_at  | timestamp |      | time                     | When it was received, UTC
+        stored_at    | timestamp |      | time                     | When it was stored, UTC
+        acknowledged_at | timestamp |   | time                     | When its sender was told so, UTC
+        matched_at   | timestamp |      | time                     | When it had been matched, UTC
+        warning      | char      |      | meta.note                | What is wrong with it
+        xml          | char      |      | meta                     | The packet
+    """,
+    "param": f"""
+        {_EVENT_ID}
+        place        | int       |      | meta.number              | Place of the parameter in the packet, from 1
+        group_name   | char      |      | meta.id                  | Name of the group that it stands in
+        name         | char      |      | meta.id                  | Name of the parameter
+        value        | char      |      | meta                     | Its value, as written
+        number       | double    |      | arith                    | Its value as a number, if it is one
+        unit         | char      |      | meta.unit                | Its unit, as written
+        ucd          | char      |      | meta.ucd                 | Its UCD, as written
+    """,
+    "citation": f"""
+        {_EVENT_ID}
+        {_IVOID} that cites
+        cited_ivoid  | char      |      | meta.ref.ivoid           | Identifier of the packet that is cited
+        cite         | char      |      | meta.code                | followup, supersedes or retraction
+    """,
+}
+
+_DESCRIPTIONS: Final = {
+    "voevent": "VOEvent packets that were received or published here, one row each",
+    "param": "The parameters of the packets",
+    "citation": "Which packets cite which, and why",
+}
+
+_PRINCIPAL: Final = frozenset(
+    {"ivoid", "role", "event_time", "ra", "dec", "far", "name", "value", "cited_ivoid", "cite"}
+)
+
+
+def _column(line: str) -> Column:
+    name, kind, unit, ucd, description = (part.strip() for part in line.split("|"))
+    return Column(
+        name=name,
+        datatype="char" if kind == "timestamp" else kind,
+        arraysize="*" if kind in ("char", "timestamp") else None,
+        xtype="timestamp" if kind == "timestamp" else None,
+        unit=unit or None,
+        ucd=ucd or None,
+        description=description,
+        principal=name in _PRINCIPAL,
+        indexed=name in ("event_id", "ivoid", "ra", "dec", "event_time"),
+    )
+
+
+def _table(name: str, index: int) -> Table:
+    is_main = name == "voevent"
+    return Table(
+        NAME,
+        name,
+        tuple(_column(line) for line in _COLUMNS[name].strip().splitlines()),
+        description=_DESCRIPTIONS[name],
+        position=Position("ra", "dec") if is_main else None,
+        primary_key="ivoid" if is_main else None,
+        epoch_column="event_time" if is_main else None,
+        table_index=index,
+    )
+
+
+SCHEMA: Final = Schema(
+    NAME,
+    tuple(_table(name, index) for index, name in enumerate(_COLUMNS, start=1)),
+    description="Alerts: every VOEvent packet that this service has received or published",
+)
+
+KEYS: Final = tuple(
+    ForeignKey(
+        key_id=f"{NAME}.{name}.event_id",
+        from_table=f"{NAME}.{name}",
+        target_table=f"{NAME}.voevent",
+        columns=(("event_id", "event_id"),),
+        description="The packet that it is part of",
+    )
+    for name in ("param", "citation")
+)

@@ -1,0 +1,81 @@
+"""XML of others, parsed with care, and elements found by their local names: namespaces of VOEvent differ by version."""
+
+from __future__ import annotations
+
+import xml.parsers.expat
+from collections.abc import Iterator
+from typing import NoReturn
+
+from lxml import etree
+
+from vo_service.errors import UsageError
+
+
+class PacketError(UsageError):
+    """Bytes that are not a VOEvent, or that are not safe to read as one."""
+
+
+def parse(raw: bytes) -> etree._Element:
+    """The tree, without comments and processing instructions.
+
+    A DOCTYPE is refused before lxml sees it: entities could grow, or name files.
+
+    Raises PacketError if it is not XML, has a DOCTYPE, or is nested too deeply (256 levels).
+    """
+    _refuse_doctype(raw)
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
+    )
+    try:
+        return etree.fromstring(raw, parser)
+    except etree.XMLSyntaxError as error:
+        raise PacketError(f"Not XML: {error.msg}") from None
+
+
+class _RootReachedError(Exception):
+    """The document's root begins, and there was no DOCTYPE before it."""
+
+
+def _refuse_doctype(raw: bytes) -> None:
+    parser = xml.parsers.expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = _doctype
+    parser.StartElementHandler = _root
+    try:
+        parser.Parse(raw, True)
+    except _RootReachedError:
+        return
+    except xml.parsers.expat.ExpatError as error:
+        raise PacketError(f"Not XML: {error}") from None
+
+
+def _doctype(*_: object) -> NoReturn:
+    raise PacketError("A VOEvent with a DOCTYPE is not accepted")
+
+
+def _root(*_: object) -> NoReturn:
+    raise _RootReachedError
+
+
+def local_name(element: etree._Element) -> str:
+    """Name of an element without its namespace."""
+    return str(element.tag).rpartition("}")[2]
+
+
+def child(element: etree._Element | None, name: str) -> etree._Element | None:
+    """The first child of this local name; None also where there is no element to look into."""
+    return None if element is None else next(element.iterchildren("{*}" + name), None)
+
+
+def descendants(element: etree._Element | None, name: str) -> Iterator[etree._Element]:
+    """All elements of this local name below one, in the order of the document."""
+    return iter(()) if element is None else element.iterdescendants("{*}" + name)
+
+
+def content(element: etree._Element | None) -> str | None:
+    """The text of an element without the blanks around it; None if there is none."""
+    return None if element is None else ("".join(str(part) for part in element.itertext()).strip() or None)
+
+
+def text(element: etree._Element | None, name: str) -> str | None:
+    """The text of the first child of this local name."""
+    return content(child(element, name))

@@ -1,0 +1,82 @@
+"""An alert's way, on one page: validate, store, acknowledge; match and publish follow from what is stored.
+
+    raw bytes -> packet -> checked -> stored in one transaction -> the verdict, by which the caller acknowledges
+    every stored event -> matched (voevent.match) -> delivered by each sink, in order (voevent.publish)
+
+Nothing is sent to anybody before it is stored, and what is stored is sent in the end: after a crash, sinks go on from
+the last event that each has confirmed.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from voevent.archive.store import AlertStore
+from voevent.packet import Packet, PacketError, read_packet
+from voevent.validate import problems
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a packet came from.
+
+    Attributes
+    ----------
+    kind
+        An author's packets must be valid. Those of a stream that others have let pass are kept with a warning.
+    name
+        For the archive: an address or the name of a stream.
+    """
+
+    kind: Literal["author", "stream"]
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a packet; `reason` is for its sender."""
+
+    status: Literal["accepted", "duplicate", "conflict", "invalid"]
+    ivoid: str | None
+    reason: str
+    event_id: int | None = None
+
+
+async def accept(raw: bytes, source: Source, store: AlertStore) -> Verdict:
+    """Take in a packet. When this returns, an accepted one is safe.
+
+    Raises UnavailableError if it could not be stored: it is then to be sent again.
+    """
+    received_at = datetime.now(UTC).replace(tzinfo=None)
+    try:
+        packet = read_packet(raw)
+    except PacketError as error:
+        return _refused(None, str(error), source)
+    faults = [problem for problem in problems(packet) if problem.severity == "error"]
+    if faults and source.kind == "author":
+        return _refused(packet.ivoid, "; ".join(fault.message for fault in faults), source)
+    warning = "; ".join(fault.message for fault in faults) or None
+    return await _stored(packet, source, store, received_at, warning)
+
+
+async def _stored(
+    packet: Packet, source: Source, store: AlertStore, received_at: datetime, warning: str | None
+) -> Verdict:
+    outcome = await store.store(packet, received_from=source.name, received_at=received_at, warning=warning)
+    if outcome.status == "stored":
+        return Verdict("accepted", packet.ivoid, "", outcome.event_id)
+    if outcome.status == "duplicate":
+        return Verdict("duplicate", packet.ivoid, f"{packet.ivoid} was seen before", outcome.event_id)
+    log.warning("%s sent another packet under the identifier %s, which is known", source.name, packet.ivoid)
+    reason = f"Another packet is known under {packet.ivoid}; an update needs an identifier of its own"
+    return Verdict("conflict", packet.ivoid, reason, outcome.event_id)
+
+
+def _refused(ivoid: str | None, reason: str, source: Source) -> Verdict:
+    log.info("Refused a packet of %s: %s", source.name, reason)
+    return Verdict("invalid", ivoid, reason)
