@@ -30,6 +30,4 @@ class VoEvent:
             yield routes(context, store, news)
 
     def links(self, table: Table) -> Sequence[Link]:
-        if (table.schema, table.name) != (SCHEMA.name, "voevent"):
-            return ()
-        return (Link("Alerts as they come", "voevent/stream", "Server-Sent Events", kind="endpoint"),)
+        return ()
