@@ -50,8 +50,11 @@ class Query:
 
 
 def example_queries(catalog: Catalog) -> list[Query]:
-    """Examples for published tables, for pairs of them, and for TAP_SCHEMA; those of publishers are all there."""
-    published = [table for table in catalog.tables() if table.schema != TAP_SCHEMA]
+    """Examples for published tables, for pairs of them, and for TAP_SCHEMA; those of publishers are all there.
+
+    Tables that were never loaded have none: the service fills its own as it goes, and they may be empty.
+    """
+    published = [table for table in catalog.tables() if table.schema != TAP_SCHEMA and (table.rows or table.examples)]
     shown = published[:TABLES]
     queries = [query for table in shown for query in (*_given(table), *queries_of(table))]
     queries += [query for table in published[TABLES:] for query in _given(table)]

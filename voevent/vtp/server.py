@@ -156,15 +156,26 @@ class Broker:
         settings = self._settings
         tls = None if settings.voevent_tls_certificate is None else server_context(settings, authors=False)
         author_tls = None if tls is None else server_context(settings, authors=True)
+        handshake = None if tls is None else settings.voevent_timeout
         host = settings.voevent_host
         try:
             subscribers = await asyncio.get_running_loop().create_server(
-                self._subscribers.protocol, host, settings.voevent_subscriber_port, backlog=_BACKLOG, ssl=tls
+                self._subscribers.protocol,
+                host,
+                settings.voevent_subscriber_port,
+                backlog=_BACKLOG,
+                ssl=tls,
+                ssl_handshake_timeout=handshake,
             )
             running.callback(self._subscribers.close)
             running.callback(subscribers.close)
             authors = await asyncio.start_server(
-                self._authors.serve, host, settings.voevent_author_port, backlog=_BACKLOG, ssl=author_tls
+                self._authors.serve,
+                host,
+                settings.voevent_author_port,
+                backlog=_BACKLOG,
+                ssl=author_tls,
+                ssl_handshake_timeout=handshake,
             )
             running.push_async_callback(self._close_authors, authors)
         except OSError as error:

@@ -34,7 +34,7 @@ Since = Callable[[int | datetime], AsyncIterator[StoredEvent]]
 UNANSWERED_LIMIT: Final = 2
 """iamalive messages in a row that a subscriber may leave unanswered."""
 
-REST: Final = 0.05
+REST: Final = 0.2
 """Seconds in which a subscriber is not listened to after each reading. Acknowledgements are not urgent, and to read
 several at once costs as little as to read one: with a hundred subscribers they are most of a broker's work."""
 
@@ -66,8 +66,6 @@ class Published:
 
     def passes(self, wanted: Filter) -> bool:
         """Whether a filter lets it pass."""
-        if not wanted:
-            return True
         if wanted not in self._passes:
             packet, begin = self._packet, time.perf_counter()
             self._passes[wanted] = wanted(packet)
@@ -344,12 +342,15 @@ class Subscriber(asyncio.Protocol):
         if published.event_id <= self._last:
             return
         self._last = published.event_id
+        if not self._filter or self._wants(published):
+            self._sent += 1
+            self._send(published.frame)
+
+    def _wants(self, published: Published) -> bool:
         passes = published.passes(self._filter)
         if self._filter in published.slow:
             self.drop("The filters take too long")
-        elif passes:
-            self._sent += 1
-            self._send(published.frame)
+        return passes
 
     def _send(self, data: bytes) -> None:
         if self._session.state is State.CLOSED:
