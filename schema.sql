@@ -1186,10 +1186,13 @@ CREATE TABLE IF NOT EXISTS alerts.voevent (
     received_at timestamp NOT NULL,
     stored_at timestamp NOT NULL DEFAULT (clock_timestamp() AT TIME ZONE 'UTC'),
     acknowledged_at timestamp,
+    sent_at timestamp,
     matched_at timestamp,
     warning text,
     hpx bigint,
     raw bytea NOT NULL,
+    original bytea,
+    original_type text,
     digest bytea NOT NULL
 );
 CREATE INDEX IF NOT EXISTS voevent_hpx ON alerts.voevent (hpx);
@@ -1257,6 +1260,22 @@ CREATE TABLE IF NOT EXISTS vo_service.alert_conflict (
     raw bytea NOT NULL,
     received_from text NOT NULL,
     received_at timestamp NOT NULL
+);
+
+-- How far each stream of others has been read: a message is noted in it after what came of it was stored.
+CREATE TABLE IF NOT EXISTS vo_service.alert_source (
+    name text NOT NULL,
+    part text NOT NULL,
+    next_position text NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (name, part)
+);
+
+-- What processes tell of themselves, for /metrics and the live page.
+CREATE TABLE IF NOT EXISTS vo_service.alert_process (
+    name text PRIMARY KEY,
+    state jsonb NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now()
 );
 
 -- How far each sink is. A sink that confirms has all events up to last_event.

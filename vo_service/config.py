@@ -173,6 +173,8 @@ class Settings(BaseSettings):
     voevent_version: Literal["2.0", "2.1"] = "2.0"
     """Version of VOEvent in which notices in JSON are published."""
 
+    voevent_file: Annotated[Path, AfterValidator(_absolute)] | None = None
+    """YAML file of the streams that the broker reads, the sinks that it sends to, and the rules by which it matches."""
     voevent_host: str = "127.0.0.1"
     """Address of the interface on which the VOEvent broker listens; `0.0.0.0` or `::` for all."""
     voevent_author_port: int = Field(default=8098, ge=0, le=65535)

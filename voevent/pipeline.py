@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from voevent.archive.store import AlertStore
+from voevent.archive.store import AlertStore, Original, Outcome
 from voevent.packet import Packet, PacketError, read_packet
 from voevent.validate import problems
 
@@ -47,8 +47,8 @@ class Verdict:
     event_id: int | None = None
 
 
-async def accept(raw: bytes, source: Source, store: AlertStore) -> Verdict:
-    """Take in a packet. When this returns, an accepted one is safe.
+async def accept(raw: bytes, source: Source, store: AlertStore, original: Original | None = None) -> Verdict:
+    """Take in a packet, and what it was made of. When this returns, an accepted one is safe.
 
     Raises UnavailableError if it could not be stored: it is then to be sent again.
     """
@@ -61,13 +61,13 @@ async def accept(raw: bytes, source: Source, store: AlertStore) -> Verdict:
     if faults and source.kind == "author":
         return _refused(packet.ivoid, "; ".join(fault.message for fault in faults), source)
     warning = "; ".join(fault.message for fault in faults) or None
-    return await _stored(packet, source, store, received_at, warning)
+    outcome = await store.store(
+        packet, received_from=source.name, received_at=received_at, warning=warning, original=original
+    )
+    return _told(outcome, packet, source)
 
 
-async def _stored(
-    packet: Packet, source: Source, store: AlertStore, received_at: datetime, warning: str | None
-) -> Verdict:
-    outcome = await store.store(packet, received_from=source.name, received_at=received_at, warning=warning)
+def _told(outcome: Outcome, packet: Packet, source: Source) -> Verdict:
     if outcome.status == "stored":
         return Verdict("accepted", packet.ivoid, "", outcome.event_id)
     if outcome.status == "duplicate":

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -54,6 +55,20 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """What came, where that was no VOEvent: its bytes are kept for ever beside the packet that was made of it.
+
+    Attributes
+    ----------
+    media_type
+        Such as application/json or application/avro.
+    """
+
+    data: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredEvent:
     """An event as sinks need it."""
 
@@ -68,11 +83,16 @@ class _Arrival:
     """A packet that waits to be stored."""
 
     packet: Packet
-    digest: bytes
+    original: Original | None
     received_from: str
     received_at: datetime
     warning: str | None
     outcome: asyncio.Future[Outcome] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Of the bytes that came: what is converted twice need not give the same packet twice."""
+        return hashlib.sha256(self.packet.raw if self.original is None else self.original.data).digest()
 
     def answer(self, outcome: Outcome | Exception) -> None:
         """Tell who waits, if it still does."""
@@ -106,7 +126,13 @@ class AlertStore:
         await self._pool.close()
 
     async def store(
-        self, packet: Packet, *, received_from: str, received_at: datetime, warning: str | None = None
+        self,
+        packet: Packet,
+        *,
+        received_from: str,
+        received_at: datetime,
+        warning: str | None = None,
+        original: Original | None = None,
     ) -> Outcome:
         """Keep a packet. A conflict is kept apart, for the operator.
 
@@ -115,7 +141,7 @@ class AlertStore:
 
         Raises UnavailableError if the database is away; then nothing is stored.
         """
-        arrival = _Arrival(packet, hashlib.sha256(packet.raw).digest(), received_from, received_at, warning)
+        arrival = _Arrival(packet, original, received_from, received_at, warning)
         self._arrivals.append(arrival)
         if self._storing is None or self._storing.done():
             self._storing = asyncio.create_task(self._store_all())
@@ -274,6 +300,8 @@ async def _insert(connection: _Connection, arrival: _Arrival) -> int:
         "hpx": index,
         "raw": packet.raw,
         "digest": arrival.digest,
+        "original": None if arrival.original is None else arrival.original.data,
+        "original_type": None if arrival.original is None else arrival.original.media_type,
     }
     marks = ", ".join(["%s"] * len(columns))
     query = f"INSERT INTO alerts.voevent ({', '.join(columns)}) VALUES ({marks}) RETURNING event_id"  # noqa: S608

@@ -35,6 +35,7 @@ _COLUMNS: Final = {
         received_at  | timestamp |      | time                     | When it was received, UTC
         stored_at    | timestamp |      | time                     | When it was stored, UTC
         acknowledged_at | timestamp |   | time                     | When its sender was told so, UTC
+        sent_at      | timestamp |      | time                     | When it was sent to subscribers, UTC
         matched_at   | timestamp |      | time                     | When it had been matched, UTC
         warning      | char      |      | meta.note                | What is wrong with it
         xml          | char      |      | meta                     | The packet
