@@ -1198,7 +1198,6 @@ CREATE TABLE IF NOT EXISTS alerts.voevent (
 CREATE INDEX IF NOT EXISTS voevent_hpx ON alerts.voevent (hpx);
 CREATE INDEX IF NOT EXISTS voevent_event_time ON alerts.voevent (event_time);
 CREATE INDEX IF NOT EXISTS voevent_stored_at ON alerts.voevent (stored_at);
-CREATE INDEX IF NOT EXISTS voevent_unmatched ON alerts.voevent (event_id) WHERE matched_at IS NULL;
 
 CREATE TABLE IF NOT EXISTS alerts.param (
     event_id bigint NOT NULL REFERENCES alerts.voevent,

@@ -12,6 +12,7 @@ from socket import socket
 from typing import Annotated
 
 import typer
+import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
@@ -148,7 +149,7 @@ def broker(state: State = None) -> None:
     """Take in VOEvents from authors and other brokers, and send them to subscribers (VTP)."""
     settings = load_settings(state=state)
     with database(settings) as access:
-        asyncio.run(_run_broker(settings, access))
+        uvloop.run(_run_broker(settings, access))
 
 
 async def _run_broker(settings: Settings, access: Access) -> None:

@@ -15,6 +15,7 @@ from vo_service.config import Settings
 from vo_service.database.access import Access
 from vo_service.database.pools import Database
 from vo_service.errors import UnavailableError
+from voevent.archive.stamps import Stamps, stamping
 from voevent.archive.store import AlertStore, StoredEvent
 from voevent.pipeline import Source, Verdict, accept
 from voevent.publish.news import News, listening
@@ -32,11 +33,16 @@ async def running_broker(settings: Settings, access: Access) -> AsyncIterator[Br
 
     Raises ConfigurationError if a port or certificate cannot be used, UnavailableError if the database is away.
     """
-    async with Database(access, settings) as database, AlertStore(access) as store, listening(database) as news:
-        broker = _broker(settings, store)
+    async with (
+        Database(access, settings) as database,
+        AlertStore(access) as store,
+        stamping(store) as stamps,
+        listening(database) as news,
+    ):
+        broker = _broker(settings, store, stamps)
         start = await store.last()
         async with broker:
-            publishing = asyncio.create_task(broker.publish(_feed(store, news, start)))
+            publishing = asyncio.create_task(_publish(broker, _feed(store, news, start), stamps))
             try:
                 yield broker
             finally:
@@ -44,27 +50,23 @@ async def running_broker(settings: Settings, access: Access) -> AsyncIterator[Br
                 await asyncio.gather(publishing, return_exceptions=True)
 
 
-def _broker(settings: Settings, store: AlertStore) -> Broker:
-    stamping: set[asyncio.Task[None]] = set()
-
+def _broker(settings: Settings, store: AlertStore, stamps: Stamps) -> Broker:
     async def take_in(raw: bytes, source: Source) -> Verdict:
         return await accept(raw, source, store)
 
-    async def stamp(event_id: int) -> None:
-        try:
-            await store.stamp(event_id, "acknowledged")
-        except UnavailableError as error:
-            log.warning("The time of an acknowledgement was not noted: %s", error)
-
     def acknowledged(event_id: int) -> None:
-        task = asyncio.create_task(stamp(event_id))
-        stamping.add(task)
-        task.add_done_callback(stamping.discard)
+        stamps.note("acknowledged", event_id)
 
     def since(position: int | datetime) -> AsyncIterator[StoredEvent]:
         return _replay(store, position)
 
     return Broker(settings, accept=take_in, since=since, acknowledged=acknowledged)
+
+
+async def _publish(broker: Broker, feed: AsyncIterator[StoredEvent], stamps: Stamps) -> None:
+    async for event in feed:
+        broker.broadcast(event)
+        stamps.note("sent", event.event_id)
 
 
 async def _replay(store: AlertStore, position: int | datetime) -> AsyncIterator[StoredEvent]:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from voevent.archive.store import AlertStore, Original, Outcome
+from voevent.archive.insertion import Arrival, Original
+from voevent.archive.store import AlertStore, Outcome
 from voevent.packet import Packet, PacketError, read_packet
 from voevent.validate import problems
 
@@ -61,9 +62,7 @@ async def accept(raw: bytes, source: Source, store: AlertStore, original: Origin
     if faults and source.kind == "author":
         return _refused(packet.ivoid, "; ".join(fault.message for fault in faults), source)
     warning = "; ".join(fault.message for fault in faults) or None
-    outcome = await store.store(
-        packet, received_from=source.name, received_at=received_at, warning=warning, original=original
-    )
+    outcome = await store.store(Arrival(packet, source.name, received_at, warning, original))
     return _told(outcome, packet, source)
 
 

@@ -11,6 +11,7 @@ from vo_service.catalog.model import Table
 from vo_service.context import Context
 from vo_service.uws.kind import JobKind
 from vo_service.web.links import Link
+from voevent.archive.stamps import stamping
 from voevent.archive.store import AlertStore
 from voevent.archive.tables import KEYS, SCHEMA
 from voevent.publish.news import listening
@@ -26,8 +27,12 @@ class VoEvent:
 
     @asynccontextmanager
     async def serving(self, context: Context) -> AsyncIterator[Sequence[BaseRoute]]:
-        async with AlertStore(context.database.access) as store, listening(context.database) as news:
-            yield routes(context, store, news)
+        async with (
+            AlertStore(context.database.access) as store,
+            stamping(store) as stamps,
+            listening(context.database) as news,
+        ):
+            yield routes(context, store, stamps, news)
 
     def links(self, table: Table) -> Sequence[Link]:
         return ()

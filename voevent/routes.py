@@ -16,6 +16,7 @@ from vo_service.config import Settings
 from vo_service.context import Context
 from vo_service.dali.endpoints import READ, endpoint
 from vo_service.errors import ForbiddenError, NotFoundError, TooLargeError, UsageError
+from voevent.archive.stamps import Stamps
 from voevent.archive.store import AlertStore, StoredEvent
 from voevent.pipeline import Source, Verdict, accept
 from voevent.publish.news import News
@@ -26,7 +27,7 @@ KEEP_ALIVE: Final = 15.0
 _STATUS: Final = {"accepted": 201, "duplicate": 200, "conflict": 409, "invalid": 400}
 
 
-def routes(context: Context, store: AlertStore, news: News) -> Sequence[BaseRoute]:
+def routes(context: Context, store: AlertStore, stamps: Stamps, news: News) -> Sequence[BaseRoute]:
     """All addresses below `/voevent`."""
 
     async def post(request: Request) -> Response:
@@ -34,7 +35,7 @@ def routes(context: Context, store: AlertStore, news: News) -> Sequence[BaseRout
         raw = await _body(request, context.settings.voevent_size_limit)
         verdict = await accept(raw, Source("author", f"http:{request.client.host if request.client else ''}"), store)
         if verdict.event_id is not None and verdict.status == "accepted":
-            await store.stamp(verdict.event_id, "acknowledged")
+            stamps.note("acknowledged", verdict.event_id)
         return JSONResponse(_told(verdict), _STATUS[verdict.status])
 
     async def stream(request: Request) -> Response:

@@ -7,12 +7,10 @@ are therefore given out under a lock that is held until the commit: a number tha
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -22,9 +20,7 @@ from psycopg_pool import AsyncConnectionPool
 from vo_service.database.access import Access
 from vo_service.database.failures import UNREACHABLE
 from vo_service.errors import UnavailableError
-from vo_service.sky.healpix import hpx
-from voevent.archive.quantities import false_alarm_rate
-from voevent.packet import Packet
+from voevent.archive.insertion import INSERT, Arrival, insert_values
 
 CHANNEL = "vo_alert"
 """Channel of notifications; their payload is the number of an event that was stored."""
@@ -34,6 +30,9 @@ _ORDER_LOCK = 0x564F414C
 
 TOGETHER = 200
 """Packets of one transaction at most."""
+
+Stage = Literal["acknowledged", "sent", "matched"]
+"""What an event comes through after its storage; the archive has the time of each (`acknowledged_at` ...)."""
 
 _Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -55,20 +54,6 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Original:
-    """What came, where that was no VOEvent: its bytes are kept for ever beside the packet that was made of it.
-
-    Attributes
-    ----------
-    media_type
-        Such as application/json or application/avro.
-    """
-
-    data: bytes
-    media_type: str
-
-
-@dataclass(frozen=True, slots=True)
 class StoredEvent:
     """An event as sinks need it."""
 
@@ -78,24 +63,15 @@ class StoredEvent:
     raw: bytes
 
 
-@dataclass(eq=False)
-class _Arrival:
-    """A packet that waits to be stored."""
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    """Somebody who waits for a packet to be stored."""
 
-    packet: Packet
-    original: Original | None
-    received_from: str
-    received_at: datetime
-    warning: str | None
+    arrival: Arrival
     outcome: asyncio.Future[Outcome] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    @cached_property
-    def digest(self) -> bytes:
-        """Of the bytes that came: what is converted twice need not give the same packet twice."""
-        return hashlib.sha256(self.packet.raw if self.original is None else self.original.data).digest()
-
-    def answer(self, outcome: Outcome | Exception) -> None:
-        """Tell who waits, if it still does."""
+    def tell(self, outcome: Outcome | Exception) -> None:
+        """What became of it, if it is still awaited."""
         if self.outcome.done():
             return
         if isinstance(outcome, Exception):
@@ -111,7 +87,7 @@ class AlertStore:
         self._pool: AsyncConnectionPool[_Connection] = AsyncConnectionPool(
             access.writer.conninfo, name="alerts", min_size=1, max_size=size, open=False
         )
-        self._arrivals: list[_Arrival] = []
+        self._waiting: list[_Waiting] = []
         self._storing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -125,15 +101,7 @@ class AlertStore:
             await asyncio.gather(self._storing, return_exceptions=True)
         await self._pool.close()
 
-    async def store(
-        self,
-        packet: Packet,
-        *,
-        received_from: str,
-        received_at: datetime,
-        warning: str | None = None,
-        original: Original | None = None,
-    ) -> Outcome:
+    async def store(self, arrival: Arrival) -> Outcome:
         """Keep a packet. A conflict is kept apart, for the operator.
 
         Packets that come while others are being stored share the next transaction: to bring one to the disk is what
@@ -141,46 +109,61 @@ class AlertStore:
 
         Raises UnavailableError if the database is away; then nothing is stored.
         """
-        arrival = _Arrival(packet, original, received_from, received_at, warning)
-        self._arrivals.append(arrival)
+        waiting = _Waiting(arrival)
+        self._waiting.append(waiting)
         if self._storing is None or self._storing.done():
             self._storing = asyncio.create_task(self._store_all())
-        return await arrival.outcome
+        return await waiting.outcome
 
     async def _store_all(self) -> None:
-        while self._arrivals:
-            together, self._arrivals = self._arrivals[:TOGETHER], self._arrivals[TOGETHER:]
-            await self._store_group(together)
+        while self._waiting:
+            group, self._waiting = _group(self._waiting)
+            await self._store_group(group)
 
-    async def _store_group(self, arrivals: Sequence[_Arrival]) -> None:
+    async def _store_group(self, group: Sequence[_Waiting]) -> None:
         """Store some packets; if they cannot be stored together, one by one, so that one does not harm the others."""
         try:
-            outcomes = await self._store_together(arrivals)
+            outcomes = await self._store_together([waiting.arrival for waiting in group])
         except Exception as error:  # who waits for the packet is told
-            if len(arrivals) == 1:
-                arrivals[0].answer(error)
+            if len(group) == 1 or isinstance(error, UnavailableError):
+                for waiting in group:
+                    waiting.tell(error)
                 return
-            for arrival in arrivals:
-                await self._store_group([arrival])
+            for waiting in group:
+                await self._store_group([waiting])
             return
-        for arrival, outcome in zip(arrivals, outcomes, strict=True):
-            arrival.answer(outcome)
+        for waiting, outcome in zip(group, outcomes, strict=True):
+            waiting.tell(outcome)
 
-    async def _store_together(self, arrivals: Sequence[_Arrival]) -> list[Outcome]:
-        async with self._transaction() as connection:
-            await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ORDER_LOCK,))
-            return [await _store(connection, arrival) for arrival in arrivals]
+    async def _store_together(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
+        """Store packets of different identifiers in one transaction."""
+        values = insert_values(arrivals, CHANNEL)
+        async with self._connection() as connection:
+            async with connection.pipeline(), connection.transaction():
+                await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ORDER_LOCK,))
+                cursor = await connection.execute(INSERT, values, binary=True)
+            rows = await cursor.fetchall()
+            outcomes = [_outcome(arrival, *row) for arrival, row in zip(arrivals, rows, strict=True)]
+            for arrival, outcome in zip(arrivals, outcomes, strict=True):
+                if outcome.status == "conflict":
+                    await _keep_conflict(connection, arrival)
+        return outcomes
 
-    async def stamp(self, event_id: int, stage: Literal["acknowledged", "matched"]) -> None:
-        """Note that an event has come so far."""
-        column = {"acknowledged": "acknowledged_at", "matched": "matched_at"}[stage]
-        async with self._transaction() as connection:
+    async def stamp(self, times: Mapping[Stage, Mapping[int, datetime]]) -> None:
+        """Note when events came through stages (acknowledged, sent, matched), unless it was noted before."""
+        numbers = sorted({number for stage in times.values() for number in stage})
+        columns = [f"{stage}_at" for stage in times]
+        news = ", ".join(f"{column} = coalesce(e.{column}, given.{column})" for column in columns)
+        arrays = ", ".join(["%s::bigint[]"] + ["%s::timestamp[]"] * len(columns))
+        query = (
+            f"UPDATE alerts.voevent e SET {news} FROM unnest({arrays}) AS given (event_id, {', '.join(columns)})"  # noqa: S608 (our own words)
+            " WHERE e.event_id = given.event_id"
+        )
+        async with self._connection() as connection, connection.pipeline():
             # A time that a crash takes is no loss.
             await connection.execute("SET LOCAL synchronous_commit = off")
             await connection.execute(
-                f"UPDATE alerts.voevent SET {column} = clock_timestamp() AT TIME ZONE 'UTC'"  # noqa: S608 (our own words)
-                f" WHERE event_id = %s AND {column} IS NULL".encode(),
-                (event_id,),
+                query.encode(), [numbers, *([stage.get(n) for n in numbers] for stage in times.values())]
             )
 
     async def after(self, event_id: int, limit: int = 100) -> Sequence[StoredEvent]:
@@ -193,19 +176,19 @@ class AlertStore:
 
     async def raw(self, ivoid: str) -> bytes | None:
         """The bytes of a packet; None if there is none of this identifier."""
-        async with self._transaction() as connection:
+        async with self._connection() as connection:
             row = await _row(connection, "SELECT raw FROM alerts.voevent WHERE ivoid = %s", ivoid)
         return bytes(row[0]) if row else None
 
     async def last(self) -> int:
         """Number of the newest event; 0 if there is none."""
-        async with self._transaction() as connection:
+        async with self._connection() as connection:
             row = await _row(connection, "SELECT coalesce(max(event_id), 0) FROM alerts.voevent")
         return int(row[0]) if row else 0
 
     async def position(self, sink: str) -> int:
         """The last event that a sink has; a sink that is new begins after the newest event."""
-        async with self._transaction() as connection:
+        async with self._connection() as connection:
             row = await _row(
                 connection,
                 "INSERT INTO vo_service.alert_sink AS s (name, last_event)"
@@ -236,16 +219,16 @@ class AlertStore:
             f'SELECT event_id, ivoid, "role", raw FROM alerts.voevent WHERE {condition}'  # noqa: S608 (our own words)
             " ORDER BY event_id LIMIT %s"
         )
-        async with self._transaction() as connection:
+        async with self._connection() as connection:
             cursor = await connection.execute(query.encode(), (value, limit))
             return [StoredEvent(*row) for row in await cursor.fetchall()]
 
     async def _execute(self, query: str, values: Sequence[object]) -> None:
-        async with self._transaction() as connection:
+        async with self._connection() as connection:
             await connection.execute(query.encode(), values)
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[_Connection]:
+    async def _connection(self) -> AsyncIterator[_Connection]:
         try:
             async with self._pool.connection() as connection:
                 yield connection
@@ -257,71 +240,29 @@ async def _row(connection: _Connection, query: str, *values: object) -> tuple[An
     return await (await connection.execute(query.encode(), values)).fetchone()
 
 
-async def _store(connection: _Connection, arrival: _Arrival) -> Outcome:
-    packet = arrival.packet
-    known = await _row(connection, "SELECT event_id, digest FROM alerts.voevent WHERE ivoid = %s", packet.ivoid)
+def _group(waiting: list[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:
+    """Those to be stored next, and the others. One statement cannot store two packets of one identifier."""
+    group: dict[str, _Waiting] = {}
+    others = []
+    for one in waiting:
+        ivoid = one.arrival.packet.ivoid
+        if len(group) < TOGETHER and ivoid not in group:
+            group[ivoid] = one
+        else:
+            others.append(one)
+    return list(group.values()), others
+
+
+def _outcome(arrival: Arrival, stored: int | None, known: int | None, digest: bytes | None) -> Outcome:
+    if stored is not None:
+        return Outcome("stored", stored)
     if known is None:
-        event_id = await _insert(connection, arrival)
-        await _insert_parts(connection, packet, event_id)
-        await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, str(event_id)))
-        return Outcome("stored", event_id)
-    if known[1] == arrival.digest:
-        return Outcome("duplicate", known[0])
+        raise UnavailableError("The event was not stored")
+    return Outcome("duplicate" if digest == arrival.digest else "conflict", known)
+
+
+async def _keep_conflict(connection: _Connection, arrival: Arrival) -> None:
     await connection.execute(
         "INSERT INTO vo_service.alert_conflict (ivoid, raw, received_from, received_at) VALUES (%s, %s, %s, %s)",
-        (packet.ivoid, packet.raw, arrival.received_from, arrival.received_at),
+        (arrival.packet.ivoid, arrival.packet.raw, arrival.received_from, arrival.received_at),
     )
-    return Outcome("conflict", known[0])
-
-
-async def _insert(connection: _Connection, arrival: _Arrival) -> int:
-    packet = arrival.packet
-    where = packet.where
-    index = None if where.ra is None or where.dec is None else int(hpx(where.ra, where.dec))
-    columns: dict[str, object] = {
-        "ivoid": packet.ivoid,
-        '"role"': packet.role,
-        "version": packet.version,
-        "stream": packet.stream,
-        "author_ivoid": packet.author_ivoid,
-        "author": packet.author,
-        "author_time": packet.author_time,
-        "concept": packet.concept,
-        "description": packet.description,
-        "event_time": where.time,
-        "ra": where.ra,
-        '"dec"': where.dec,
-        "error_radius": where.error,
-        "far": false_alarm_rate(packet.params),
-        "xml": packet.raw.decode("utf-8", "replace").replace("\0", "\ufffd"),
-        "received_from": arrival.received_from,
-        "received_at": arrival.received_at,
-        "warning": arrival.warning,
-        "hpx": index,
-        "raw": packet.raw,
-        "digest": arrival.digest,
-        "original": None if arrival.original is None else arrival.original.data,
-        "original_type": None if arrival.original is None else arrival.original.media_type,
-    }
-    marks = ", ".join(["%s"] * len(columns))
-    query = f"INSERT INTO alerts.voevent ({', '.join(columns)}) VALUES ({marks}) RETURNING event_id"  # noqa: S608
-    row = await _row(connection, query, *columns.values())
-    if row is None:
-        raise UnavailableError("The event was not stored")
-    return int(row[0])
-
-
-async def _insert_parts(connection: _Connection, packet: Packet, event_id: int) -> None:
-    async with connection.cursor() as cursor:
-        await cursor.executemany(
-            "INSERT INTO alerts.param (event_id, place, group_name, name, value, number, unit, ucd)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-            [
-                (event_id, place, p.group, p.name, p.value, p.number, p.unit, p.ucd)
-                for place, p in enumerate(packet.params, start=1)
-            ],
-        )
-        await cursor.executemany(
-            "INSERT INTO alerts.citation (event_id, ivoid, cited_ivoid, cite) VALUES (%s, %s, %s, %s)",
-            [(event_id, packet.ivoid, citation.ivoid, citation.cite) for citation in packet.citations],
-        )
