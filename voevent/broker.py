@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from vo_service.config import Settings
 from vo_service.database.access import Access
 from vo_service.database.pools import Database
 from vo_service.errors import UnavailableError
+from voevent.archive.insertion import Original
 from voevent.archive.stamps import Stamps, stamping
 from voevent.archive.store import AlertStore, StoredEvent
 from voevent.pipeline import Source, Verdict, accept
@@ -23,6 +24,12 @@ from voevent.vtp.server import Broker
 
 RETRY_SECONDS = 1.0
 """Seconds until a database that is away is asked again."""
+
+REMEMBER_SECONDS = 0.5
+"""Seconds between two notes of how far events were sent: a crash makes those of this time be sent again."""
+
+RETURN_SECONDS = 300.0
+"""Seconds after a start in which subscribers come back, and get what was not sent before."""
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +47,13 @@ async def running_broker(settings: Settings, access: Access) -> AsyncIterator[Br
         listening(database) as news,
     ):
         broker = _broker(settings, store, stamps)
-        start = await store.last()
-        async with broker:
-            publishing = asyncio.create_task(_publish(broker, _feed(store, news, start), stamps))
+        unsent_after, start = await store.position(_Publishing.NAME), await store.last()
+        async with broker, asyncio.TaskGroup() as tasks:
+            publishing = tasks.create_task(_Publishing(broker, store, stamps, start).run(news, unsent_after))
             try:
                 yield broker
             finally:
                 publishing.cancel()
-                await asyncio.gather(publishing, return_exceptions=True)
 
 
 def _broker(settings: Settings, store: AlertStore, stamps: Stamps) -> Broker:
@@ -63,10 +69,51 @@ def _broker(settings: Settings, store: AlertStore, stamps: Stamps) -> Broker:
     return Broker(settings, accept=take_in, since=since, acknowledged=acknowledged)
 
 
-async def _publish(broker: Broker, feed: AsyncIterator[StoredEvent], stamps: Stamps) -> None:
-    async for event in feed:
-        broker.broadcast(event)
-        stamps.note("sent", event.event_id)
+class _Publishing:
+    """What is stored goes to the broker's subscribers, and how far that has come into the outbox, as of every sink."""
+
+    NAME = "vtp"
+
+    def __init__(self, broker: Broker, store: AlertStore, stamps: Stamps, start: int) -> None:
+        self._broker, self._store, self._stamps = broker, store, stamps
+        self._sent = start
+        self._noted = 0
+        self._remembers = False
+
+    async def run(self, news: News, unsent_after: int) -> None:
+        """Send what is stored after the start, without end."""
+        returning = unsent_after < self._sent
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._remember(unsent_after if returning else None))
+                async for events in _feed(self._store, news, self._sent):
+                    self._broker.broadcast(events)
+                    for event in events:
+                        self._stamps.note("sent", event.event_id)
+                    self._sent = events[-1].event_id
+        finally:
+            await self._advance()
+
+    async def _remember(self, unsent_after: int | None) -> None:
+        """Note how far we are; but first, whoever comes back gets what was not sent when the broker stopped."""
+        if unsent_after is not None:
+            self._broker.resume(unsent_after)
+            await asyncio.sleep(RETURN_SECONDS)
+            self._broker.resume(None)
+        self._remembers = True
+        while True:
+            await self._advance()
+            await asyncio.sleep(REMEMBER_SECONDS)
+
+    async def _advance(self) -> None:
+        if not self._remembers or self._noted == self._sent:
+            return
+        noted = self._sent
+        try:
+            await self._store.advance(self.NAME, noted)
+            self._noted = noted
+        except UnavailableError as error:
+            log.warning("How far events were sent was not noted: %s", error)
 
 
 async def _replay(store: AlertStore, position: int | datetime) -> AsyncIterator[StoredEvent]:
@@ -81,8 +128,8 @@ async def _replay(store: AlertStore, position: int | datetime) -> AsyncIterator[
         events = await store.after(events[-1].event_id)
 
 
-async def _feed(store: AlertStore, news: News, after: int) -> AsyncIterator[StoredEvent]:
-    """The events after one as they are stored, without end. A database that is away is waited for."""
+async def _feed(store: AlertStore, news: News, after: int) -> AsyncIterator[Sequence[StoredEvent]]:
+    """The events after one as they are stored, some at a time, without end. A database that is away is waited for."""
     while True:
         changed = news.next()
         try:
@@ -91,14 +138,14 @@ async def _feed(store: AlertStore, news: News, after: int) -> AsyncIterator[Stor
             log.warning("Events wait for the database: %s", error)
             await asyncio.sleep(RETRY_SECONDS)
             continue
-        for event in events:
-            yield event
-            after = event.event_id
-        if not events:
+        if events:
+            yield events
+            after = events[-1].event_id
+        else:
             await changed.wait()
 
 
-async def publish_packet(raw: bytes, access: Access) -> Verdict:
-    """Take in one packet of an author who has the database at hand."""
+async def publish_packet(raw: bytes, access: Access, original: Original | None = None) -> Verdict:
+    """Take in one packet of an author who has the database at hand, and the notice that it was made of."""
     async with AlertStore(access) as store:
-        return await accept(raw, Source("author", "publish"), store)
+        return await accept(raw, Source("author", "publish"), store, original)

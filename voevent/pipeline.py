@@ -67,15 +67,17 @@ async def accept(raw: bytes, source: Source, store: AlertStore, original: Origin
 
 
 def _told(outcome: Outcome, packet: Packet, source: Source) -> Verdict:
+    about = {"ivoid": packet.ivoid, "event_id": outcome.event_id, "source": source.name}
     if outcome.status == "stored":
+        log.info("Stored %s of %s", packet.ivoid, source.name, extra=about)
         return Verdict("accepted", packet.ivoid, "", outcome.event_id)
     if outcome.status == "duplicate":
         return Verdict("duplicate", packet.ivoid, f"{packet.ivoid} was seen before", outcome.event_id)
-    log.warning("%s sent another packet under the identifier %s, which is known", source.name, packet.ivoid)
+    log.warning("%s sent another packet under the known identifier %s", source.name, packet.ivoid, extra=about)
     reason = f"Another packet is known under {packet.ivoid}; an update needs an identifier of its own"
     return Verdict("conflict", packet.ivoid, reason, outcome.event_id)
 
 
 def _refused(ivoid: str | None, reason: str, source: Source) -> Verdict:
-    log.info("Refused a packet of %s: %s", source.name, reason)
+    log.info("Refused a packet of %s: %s", source.name, reason, extra={"ivoid": ivoid, "source": source.name})
     return Verdict("invalid", ivoid, reason)

@@ -20,11 +20,17 @@ from voevent.broker import publish_packet, running_broker
 from voevent.vtp.server import Broker
 
 
+@asynccontextmanager
+async def started(access: Access) -> AsyncIterator[Broker]:
+    settings = load_settings(voevent_author_port=0, voevent_subscriber_port=0)
+    async with running_broker(settings, access) as broker:
+        yield broker
+
+
 @pytest.fixture
 async def broker(access: Access) -> AsyncIterator[Broker]:
     initialise(access, OWN)
-    settings = load_settings(voevent_author_port=0, voevent_subscriber_port=0)
-    async with running_broker(settings, access) as broker:
+    async with started(access) as broker:
         yield broker
 
 
@@ -84,3 +90,18 @@ async def test_what_another_process_publishes_reaches_subscribers(broker: Broker
     async with subscribed(broker) as subscriber:
         assert (await publish_packet(raw, access)).status == "accepted"
         assert await receive(subscriber) == raw
+
+
+async def test_what_was_stored_while_no_broker_ran_is_sent_to_who_comes_back(ivoid: str, access: Access) -> None:
+    initialise(access, OWN)
+    async with started(access) as before, subscribed(before) as subscriber:
+        await send(before, packet(ivoid))
+        await receive(subscriber)
+    with psycopg.connect(access.owner.conninfo) as connection:
+        # As it is after a crash right after that event had been sent.
+        connection.execute("UPDATE vo_service.alert_sink SET last_event = (SELECT max(event_id) FROM alerts.voevent)")
+    missed, new = packet(f"{ivoid}-2"), packet(f"{ivoid}-3")
+    await publish_packet(missed, access)
+    async with started(access) as after, subscribed(after) as subscriber:
+        await send(after, new)
+        assert [await receive(subscriber), await receive(subscriber)] == [missed, new]

@@ -88,11 +88,16 @@ async def broker(archive: Archive, **options: object) -> AsyncIterator[Broker]:
     free = {"voevent_author_port": 0, "voevent_subscriber_port": 0}
     settings = load_settings(**(free | options))
     async with Broker(settings, accept=archive.accept, since=archive.since) as running:
-        publishing = asyncio.create_task(running.publish(archive.feed()))
+        publishing = asyncio.create_task(_publish(running, archive))
         try:
             yield running
         finally:
             publishing.cancel()
+
+
+async def _publish(running: Broker, archive: Archive) -> None:
+    async for stored in archive.feed():
+        running.broadcast([stored])
 
 
 class Peer:

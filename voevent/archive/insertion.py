@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
+
+from psycopg.types.json import Jsonb
 
 from vo_service.sky.healpix import hpx
 from voevent.archive.quantities import false_alarm_rate
@@ -67,10 +69,7 @@ _EVENT: Final = {
     "received_at": "timestamp",
     "warning": "text",
     "hpx": "bigint",
-    "raw": "bytea",
-    "original": "bytea",
     "original_type": "text",
-    "digest": "bytea",
 }
 
 _PARAM: Final = {
@@ -87,93 +86,110 @@ _PARAM: Final = {
 _CITATION: Final = {"ivoid": "text", "cited_ivoid": "text", "cite": "text"}
 
 
-def _given(columns: dict[str, str]) -> str:
-    """Rows that come as one array for each column."""
-    arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
-    return f"SELECT * FROM unnest({arrays}) WITH ORDINALITY AS given ({', '.join(columns)}, ordinal)"  # noqa: S608
+_BYTES: Final = {"raw": "bytea", "original": "bytea", "digest": "bytea"}
+
+_ORDER_LOCK: Final = 0x564F414C
+"""Key of the advisory lock under which numbers of events are given out."""
 
 
-_EVENT_COLUMNS: Final = ", ".join(_EVENT)
-_PARAM_COLUMNS: Final = ", ".join(name for name in _PARAM if name != "ivoid")
+def _columns(columns: dict[str, str]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
+
+
+_NAMES: Final = ", ".join(_EVENT | _BYTES)
+_PARAM_NAMES: Final = ", ".join(name for name in _PARAM if name != "ivoid")
 
 INSERT: Final = f"""
-    WITH given AS MATERIALIZED ({_given(_EVENT)}),
+    WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock({_ORDER_LOCK})),
+    given AS MATERIALIZED (
+        SELECT ordinal, {_NAMES}
+        FROM jsonb_to_recordset(%s) AS described (ordinal integer, {_columns(_EVENT)})
+        JOIN unnest(%b::bytea[], %b::bytea[], %b::bytea[]) WITH ORDINALITY AS bytes ({", ".join(_BYTES)}, ordinal)
+        USING (ordinal)
+    ),
     stored AS (
-        INSERT INTO alerts.voevent ({_EVENT_COLUMNS})
-        SELECT {_EVENT_COLUMNS} FROM given ORDER BY ordinal
+        INSERT INTO alerts.voevent ({_NAMES})
+        SELECT {_NAMES} FROM (SELECT given.* FROM locked, given ORDER BY ordinal) ordered
         ON CONFLICT (ivoid) DO NOTHING
         RETURNING event_id, ivoid
     ),
     param AS (
-        INSERT INTO alerts.param (event_id, {_PARAM_COLUMNS})
-        SELECT event_id, {_PARAM_COLUMNS} FROM ({_given(_PARAM)}) given JOIN stored USING (ivoid)
+        INSERT INTO alerts.param (event_id, {_PARAM_NAMES})
+        SELECT event_id, {_PARAM_NAMES}
+        FROM jsonb_to_recordset(%s) AS described ({_columns(_PARAM)}) JOIN stored USING (ivoid)
     ),
     citation AS (
         INSERT INTO alerts.citation (event_id, ivoid, cited_ivoid, cite)
-        SELECT event_id, ivoid, cited_ivoid, cite FROM ({_given(_CITATION)}) given JOIN stored USING (ivoid)
+        SELECT event_id, ivoid, cited_ivoid, cite
+        FROM jsonb_to_recordset(%s) AS described ({_columns(_CITATION)}) JOIN stored USING (ivoid)
     ),
     announced AS (SELECT pg_notify(%s, max(event_id)::text) FROM stored HAVING count(*) > 0)
-    SELECT stored.event_id, known.event_id, known.digest
-    FROM given
-    LEFT JOIN stored USING (ivoid)
-    LEFT JOIN alerts.voevent known USING (ivoid)
-    LEFT JOIN announced ON true
+    SELECT stored.event_id
+    FROM given LEFT JOIN stored USING (ivoid) LEFT JOIN announced ON true
     ORDER BY ordinal
 """.encode()  # noqa: S608 (our own words)
 """Stores packets of different identifiers that are not known, with all their parts, and announces the newest on a
-channel. Gives, for each packet in order: the event's number if it is stored, else number and digest of the event that
-was known under its identifier."""
+channel. Gives for each packet in order the number of its event; null if one was known under its identifier.
+
+Numbers are given out under a lock that is held until the transaction ends: a number that can be seen has no lower one
+to come."""
 
 
-def insert_values(arrivals: Sequence[Arrival], channel: str) -> list[Any]:
-    """The parameters of INSERT: the arrays, and the channel."""
+def insert_values(arrivals: Sequence[Arrival], channel: str) -> tuple[object, ...]:
+    """The parameters of INSERT."""
+    packets = [arrival.packet for arrival in arrivals]
     params = [
-        (packet.ivoid, place, param.group, param.name, param.value, param.number, param.unit, param.ucd)
-        for packet in (arrival.packet for arrival in arrivals)
+        dict(
+            zip(
+                _PARAM,
+                (packet.ivoid, place, param.group, param.name, param.value, param.number, param.unit, param.ucd),
+                strict=True,
+            )
+        )
+        for packet in packets
         for place, param in enumerate(packet.params, start=1)
     ]
     citations = [
-        (packet.ivoid, citation.ivoid, citation.cite)
-        for packet in (arrival.packet for arrival in arrivals)
+        {"ivoid": packet.ivoid, "cited_ivoid": citation.ivoid, "cite": citation.cite}
+        for packet in packets
         for citation in packet.citations
     ]
-    return [
-        *_arrays([_event(arrival) for arrival in arrivals], len(_EVENT)),
-        *_arrays(params, len(_PARAM)),
-        *_arrays(citations, len(_CITATION)),
-        channel,
-    ]
-
-
-def _arrays(rows: Sequence[tuple[object, ...]], width: int) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
-
-
-def _event(arrival: Arrival) -> tuple[object, ...]:
-    """Values in the order of _EVENT."""
-    packet, where, original = arrival.packet, arrival.packet.where, arrival.original
     return (
-        packet.ivoid,
-        packet.role,
-        packet.version,
-        packet.stream,
-        packet.author_ivoid,
-        packet.author,
-        packet.author_time,
-        packet.concept,
-        packet.description,
-        where.time,
-        where.ra,
-        where.dec,
-        where.error,
-        false_alarm_rate(packet.params),
-        packet.raw.decode("utf-8", "replace").replace("\0", "\ufffd"),
-        arrival.received_from,
-        arrival.received_at,
-        arrival.warning,
-        None if where.ra is None or where.dec is None else int(hpx(where.ra, where.dec)),
-        packet.raw,
-        None if original is None else original.data,
-        None if original is None else original.media_type,
-        arrival.digest,
+        Jsonb([{"ordinal": place} | _event(arrival) for place, arrival in enumerate(arrivals, start=1)]),
+        [packet.raw for packet in packets],
+        [None if arrival.original is None else arrival.original.data for arrival in arrivals],
+        [arrival.digest for arrival in arrivals],
+        Jsonb(params),
+        Jsonb(citations),
+        channel,
     )
+
+
+def _event(arrival: Arrival) -> dict[str, object]:
+    packet, where, original = arrival.packet, arrival.packet.where, arrival.original
+    return {
+        "ivoid": packet.ivoid,
+        "role": packet.role,
+        "version": packet.version,
+        "stream": packet.stream,
+        "author_ivoid": packet.author_ivoid,
+        "author": packet.author,
+        "author_time": _iso(packet.author_time),
+        "concept": packet.concept,
+        "description": packet.description,
+        "event_time": _iso(where.time),
+        "ra": where.ra,
+        "dec": where.dec,
+        "error_radius": where.error,
+        "far": false_alarm_rate(packet.params),
+        "xml": packet.raw.decode("utf-8", "replace").replace("\0", "\ufffd"),
+        "received_from": arrival.received_from,
+        "received_at": _iso(arrival.received_at),
+        "warning": arrival.warning,
+        "hpx": None if where.ra is None or where.dec is None else int(hpx(where.ra, where.dec)),
+        "original_type": None if original is None else original.media_type,
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

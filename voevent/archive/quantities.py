@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -36,6 +37,6 @@ def false_alarm_rate(params: Iterable[Param]) -> float | None:
     for param in params:
         if param.name.strip().lower() in _FAR_NAMES and param.number is not None:
             factor = _PER_SECOND.get((param.unit or "hz").strip().lower())
-            if factor is not None:
-                return param.number * factor
+            if factor is not None and math.isfinite(rate := param.number * factor):
+                return rate
     return None

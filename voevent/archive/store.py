@@ -25,11 +25,11 @@ from voevent.archive.insertion import INSERT, Arrival, insert_values
 CHANNEL = "vo_alert"
 """Channel of notifications; their payload is the number of an event that was stored."""
 
-_ORDER_LOCK = 0x564F414C
-"""Key of the advisory lock under which numbers of events are given out."""
-
 TOGETHER = 200
 """Packets of one transaction at most."""
+
+BYTES_TOGETHER = 8_388_608
+"""Bytes of packets that are read at once, and one packet more."""
 
 Stage = Literal["acknowledged", "sent", "matched"]
 """What an event comes through after its storage; the archive has the time of each (`acknowledged_at` ...)."""
@@ -85,7 +85,12 @@ class AlertStore:
 
     def __init__(self, access: Access, *, size: int = 4) -> None:
         self._pool: AsyncConnectionPool[_Connection] = AsyncConnectionPool(
-            access.writer.conninfo, name="alerts", min_size=1, max_size=size, open=False
+            access.writer.conninfo,
+            name="alerts",
+            min_size=1,
+            max_size=size,
+            open=False,
+            kwargs={"autocommit": True},
         )
         self._waiting: list[_Waiting] = []
         self._storing: asyncio.Task[None] | None = None
@@ -136,18 +141,14 @@ class AlertStore:
             waiting.tell(outcome)
 
     async def _store_together(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
-        """Store packets of different identifiers in one transaction."""
-        values = insert_values(arrivals, CHANNEL)
+        """Store packets of different identifiers in one transaction, and find out about those that are known."""
         async with self._connection() as connection:
-            async with connection.pipeline(), connection.transaction():
-                await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ORDER_LOCK,))
-                cursor = await connection.execute(INSERT, values, binary=True)
-            rows = await cursor.fetchall()
-            outcomes = [_outcome(arrival, *row) for arrival, row in zip(arrivals, rows, strict=True)]
-            for arrival, outcome in zip(arrivals, outcomes, strict=True):
-                if outcome.status == "conflict":
-                    await _keep_conflict(connection, arrival)
-        return outcomes
+            cursor = await connection.execute(INSERT, insert_values(arrivals, CHANNEL))
+            numbers = [number for (number,) in await cursor.fetchall()]
+            return [
+                await _known(connection, arrival) if number is None else Outcome("stored", number)
+                for arrival, number in zip(arrivals, numbers, strict=True)
+            ]
 
     async def stamp(self, times: Mapping[Stage, Mapping[int, datetime]]) -> None:
         """Note when events came through stages (acknowledged, sent, matched), unless it was noted before."""
@@ -159,7 +160,7 @@ class AlertStore:
             f"UPDATE alerts.voevent e SET {news} FROM unnest({arrays}) AS given (event_id, {', '.join(columns)})"  # noqa: S608 (our own words)
             " WHERE e.event_id = given.event_id"
         )
-        async with self._connection() as connection, connection.pipeline():
+        async with self._connection() as connection, connection.transaction():
             # A time that a crash takes is no loss.
             await connection.execute("SET LOCAL synchronous_commit = off")
             await connection.execute(
@@ -167,11 +168,11 @@ class AlertStore:
             )
 
     async def after(self, event_id: int, limit: int = 100) -> Sequence[StoredEvent]:
-        """The events that were stored after one, in order."""
+        """The events that were stored after one, in order: the next ones, not all. None if there are none."""
         return await self._events("event_id > %s", event_id, limit)
 
     async def since(self, moment: datetime, limit: int = 100) -> Sequence[StoredEvent]:
-        """The events that were stored from a moment (UTC) on, in order."""
+        """The events that were stored from a moment (UTC) on, in order: some of them, as `after`."""
         return await self._events("stored_at >= %s", moment, limit)
 
     async def raw(self, ivoid: str) -> bytes | None:
@@ -186,15 +187,23 @@ class AlertStore:
             row = await _row(connection, "SELECT coalesce(max(event_id), 0) FROM alerts.voevent")
         return int(row[0]) if row else 0
 
-    async def position(self, sink: str) -> int:
-        """The last event that a sink has; a sink that is new begins after the newest event."""
+    async def before(self, moment: datetime) -> int:
+        """Number of the last event that was stored before a moment (UTC); 0 if there is none."""
+        async with self._connection() as connection:
+            query = "SELECT coalesce(max(event_id), 0) FROM alerts.voevent WHERE stored_at < %s"
+            row = await _row(connection, query, moment)
+        return int(row[0]) if row else 0
+
+    async def position(self, sink: str, begin: int | None = None) -> int:
+        """The last event that a sink has; one that is new begins after `begin`, if not given, after the newest event."""
         async with self._connection() as connection:
             row = await _row(
                 connection,
                 "INSERT INTO vo_service.alert_sink AS s (name, last_event)"
-                " VALUES (%s, (SELECT coalesce(max(event_id), 0) FROM alerts.voevent))"
+                " VALUES (%s, coalesce(%s::bigint, (SELECT max(event_id) FROM alerts.voevent), 0))"
                 " ON CONFLICT (name) DO UPDATE SET name = s.name RETURNING last_event",
                 sink,
+                begin,
             )
         return int(row[0]) if row else 0
 
@@ -214,16 +223,30 @@ class AlertStore:
             (message, sink),
         )
 
-    async def _events(self, condition: str, value: object, limit: int) -> Sequence[StoredEvent]:
-        query = (
-            f'SELECT event_id, ivoid, "role", raw FROM alerts.voevent WHERE {condition}'  # noqa: S608 (our own words)
-            " ORDER BY event_id LIMIT %s"
+    async def undelivered(self, sink: str, event_id: int, reason: str) -> None:
+        """A sink does not get an event, for a reason that is kept; it has all others up to this one."""
+        await self._execute(
+            "WITH noted AS ("
+            " INSERT INTO vo_service.alert_undelivered (sink, event_id, reason) VALUES (%(sink)s, %(event)s, %(reason)s)"
+            " ON CONFLICT (sink, event_id) DO UPDATE SET reason = excluded.reason, at = excluded.at)"
+            " UPDATE vo_service.alert_sink SET last_event = %(event)s, updated_at = now(), failures = 0, last_error = NULL"
+            " WHERE name = %(sink)s AND last_event < %(event)s",
+            {"sink": sink, "event": event_id, "reason": reason},
         )
+
+    async def _events(self, condition: str, value: object, limit: int) -> Sequence[StoredEvent]:
+        query = f"""
+            SELECT event_id, ivoid, "role", raw FROM (
+                SELECT *, sum(octet_length(raw)) OVER (ORDER BY event_id) - octet_length(raw) AS before
+                FROM (SELECT * FROM alerts.voevent WHERE {condition} ORDER BY event_id LIMIT %s) next
+            ) measured
+            WHERE before < {BYTES_TOGETHER} ORDER BY event_id
+        """  # noqa: S608 (our own words)
         async with self._connection() as connection:
-            cursor = await connection.execute(query.encode(), (value, limit))
+            cursor = await connection.execute(query.encode(), (value, limit), binary=True)
             return [StoredEvent(*row) for row in await cursor.fetchall()]
 
-    async def _execute(self, query: str, values: Sequence[object]) -> None:
+    async def _execute(self, query: str, values: Sequence[object] | Mapping[str, object]) -> None:
         async with self._connection() as connection:
             await connection.execute(query.encode(), values)
 
@@ -253,16 +276,16 @@ def _group(waiting: list[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:
     return list(group.values()), others
 
 
-def _outcome(arrival: Arrival, stored: int | None, known: int | None, digest: bytes | None) -> Outcome:
-    if stored is not None:
-        return Outcome("stored", stored)
-    if known is None:
+async def _known(connection: _Connection, arrival: Arrival) -> Outcome:
+    """What becomes of a packet under whose identifier an event is known."""
+    row = await _row(connection, "SELECT event_id, digest FROM alerts.voevent WHERE ivoid = %s", arrival.packet.ivoid)
+    if row is None:
         raise UnavailableError("The event was not stored")
-    return Outcome("duplicate" if digest == arrival.digest else "conflict", known)
-
-
-async def _keep_conflict(connection: _Connection, arrival: Arrival) -> None:
+    event_id, digest = row
+    if digest == arrival.digest:
+        return Outcome("duplicate", event_id)
     await connection.execute(
         "INSERT INTO vo_service.alert_conflict (ivoid, raw, received_from, received_at) VALUES (%s, %s, %s, %s)",
         (arrival.packet.ivoid, arrival.packet.raw, arrival.received_from, arrival.received_at),
     )
+    return Outcome("conflict", event_id)

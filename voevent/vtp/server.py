@@ -1,9 +1,9 @@
 """The broker: two ports, and connections to other brokers.
 
     async with Broker(settings, accept=accept, since=since) as broker:
-        await broker.publish(feed)
+        broker.broadcast(events)
 
-`accept` takes in what authors and other brokers send; `feed` gives the stored events, in order, that go to subscribers.
+`accept` takes in what authors and other brokers send; what is stored is given to `broadcast`, for the subscribers.
 The broker itself keeps nothing: what it must not lose is in the archive.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterable, Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,14 +133,13 @@ class Broker:
     ) -> None:
         await self._running.aclose()
 
-    def broadcast(self, event: StoredEvent) -> None:
-        """Send a stored event to all subscribers who want it; events in the order of their numbers."""
-        self._subscribers.broadcast(event)
+    def broadcast(self, events: Sequence[StoredEvent]) -> None:
+        """Send stored events to all who want them; in the order of their numbers, also from call to call."""
+        self._subscribers.broadcast(events)
 
-    async def publish(self, feed: AsyncIterable[StoredEvent]) -> None:
-        """Send what comes."""
-        async for event in feed:
-            self.broadcast(event)
+    def resume(self, unsent_after: int | None) -> None:
+        """Send the events after this one to all who connect from now on, until told None: they were not sent before."""
+        self._subscribers.unsent_after = unsent_after
 
     def state(self) -> BrokerState:
         """What is to be seen from outside."""

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -33,6 +33,9 @@ Since = Callable[[int | datetime], AsyncIterator[StoredEvent]]
 
 UNANSWERED_LIMIT: Final = 2
 """iamalive messages in a row that a subscriber may leave unanswered."""
+
+SETTLED: Final = 2.0
+"""Seconds in which a new subscriber may tell filters, before events that he has not asked for are sent again."""
 
 REST: Final = 0.2
 """Seconds in which a subscriber is not listened to after each reading. Acknowledgements are not urgent, and to read
@@ -126,15 +129,17 @@ class Subscribers:
         self.members: set[Subscriber] = set()
         self.dropped: Counter[str] = Counter()
         """Those that were cut off, by reason."""
+        self.unsent_after: int | None = None
+        """When the broker stopped, the events after this one had not been sent: who connects gets them first."""
         self._resting: list[Subscriber] = []
 
     def protocol(self) -> Subscriber:
         """For a new connection."""
         return Subscriber(self)
 
-    def broadcast(self, event: StoredEvent) -> None:
-        """Send an event to all who want it. Events are to be given in the order of their numbers."""
-        published = Published(event)
+    def broadcast(self, events: Sequence[StoredEvent]) -> None:
+        """Send events to all who want them; in the order of their numbers, also from call to call."""
+        published = [Published(event) for event in events]
         for subscriber in tuple(self.members):
             subscriber.offer(published)
 
@@ -185,6 +190,7 @@ class Subscriber(asyncio.Protocol):
         self._room = asyncio.Event()
         self._room.set()
         self._catching_up: asyncio.Task[None] | None = None
+        self._catch_up_from: int | datetime = 0
         self._held: list[Published] | None = None
         self._last = 0
         self._sent = self._acknowledged = self._unanswered = 0
@@ -202,6 +208,8 @@ class Subscriber(asyncio.Protocol):
             self._others.members.add(self)
             self._transport.set_write_buffer_limits(high=_HIGH_WATER)
             self._send(frame(Message("authenticate", self._others.ivoid).encode()))
+            if self._others.unsent_after is not None:
+                self._begin_to_catch_up(self._others.unsent_after, delay=SETTLED)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._session.state = State.CLOSED
@@ -237,13 +245,13 @@ class Subscriber(asyncio.Protocol):
 
     # What the broker does.
 
-    def offer(self, published: Published) -> None:
-        """An event that was just stored."""
+    def offer(self, published: Sequence[Published]) -> None:
+        """Events that were just stored."""
         if self._catching_up is None:
             self._deliver(published)
         elif self._held is not None:
-            self._held.append(published)
-            self._wait(len(published.frame))
+            self._held.extend(published)
+            self._wait(sum(len(event.frame) for event in published))
 
     def listen(self) -> None:
         """The rest is over."""
@@ -308,15 +316,18 @@ class Subscriber(asyncio.Protocol):
             log.info("Subscriber %s asks for what cannot be done: %s", self._address, "; ".join(faults))
             self._send(frame(Message("nak", message.origin, self._others.ivoid, result="; ".join(faults)).encode()))
 
-    def _begin_to_catch_up(self, since: int | datetime) -> None:
+    def _begin_to_catch_up(self, since: int | datetime, delay: float = 0.0) -> None:
         archive = self._others.since
         if archive is None:
             raise UsageError("This broker has no archive to catch up from")
+        self._catch_up_from = since
         if self._catching_up is None:
             self._last = 0
-            self._catching_up = asyncio.create_task(self._catch_up(archive, since))
+            self._catching_up = asyncio.create_task(self._catch_up(archive, delay))
 
-    async def _catch_up(self, archive: Since, position: int | datetime) -> None:
+    async def _catch_up(self, archive: Since, delay: float) -> None:
+        await asyncio.sleep(delay)
+        position = self._catch_up_from
         try:
             position = await self._replay(archive, position)
             # What comes from here on is held; what came before is found by the second look.
@@ -328,23 +339,23 @@ class Subscriber(asyncio.Protocol):
             return
         held, self._held, self._catching_up = self._held, None, None
         self._waiting -= sum(len(published.frame) for published in held)
-        for published in held:
-            self._deliver(published)
+        self._deliver(held)
 
     async def _replay(self, archive: Since, position: int | datetime) -> int | datetime:
         async for event in archive(position):
             await self._room.wait()
             position = event.event_id
-            self._deliver(Published(event))
+            self._deliver([Published(event)])
         return position
 
-    def _deliver(self, published: Published) -> None:
-        if published.event_id <= self._last:
+    def _deliver(self, published: Sequence[Published]) -> None:
+        new = [event for event in published if event.event_id > self._last]
+        if not new:
             return
-        self._last = published.event_id
-        if not self._filter or self._wants(published):
-            self._sent += 1
-            self._send(published.frame)
+        self._last = new[-1].event_id
+        wanted = [event.frame for event in new if not self._filter or self._wants(event)]
+        self._sent += len(wanted)
+        self._send(*wanted)
 
     def _wants(self, published: Published) -> bool:
         passes = published.passes(self._filter)
@@ -352,14 +363,15 @@ class Subscriber(asyncio.Protocol):
             self.drop("The filters take too long")
         return passes
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, *frames: bytes) -> None:
+        """Send some frames; those that go together cost as little as one."""
         if self._session.state is State.CLOSED:
             return
         if self._paused:
-            self._queue.append(data)
-            self._wait(len(data))
+            self._queue.extend(frames)
+            self._wait(sum(len(frame) for frame in frames))
         else:
-            self._transport.write(data)
+            self._transport.writelines(frames)
 
     def _wait(self, length: int) -> None:
         """So many bytes more are waiting."""
