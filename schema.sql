@@ -1171,6 +1171,7 @@ CREATE TABLE IF NOT EXISTS alerts.voevent (
     "role" text NOT NULL CHECK ("role" IN ('observation', 'prediction', 'utility', 'test')),
     version text NOT NULL,
     stream text NOT NULL,
+    event_ivoid text NOT NULL,
     author_ivoid text,
     author text,
     author_time timestamp,
@@ -1197,6 +1198,7 @@ CREATE TABLE IF NOT EXISTS alerts.voevent (
 );
 CREATE INDEX IF NOT EXISTS voevent_hpx ON alerts.voevent (hpx);
 CREATE INDEX IF NOT EXISTS voevent_event_time ON alerts.voevent (event_time);
+CREATE INDEX IF NOT EXISTS voevent_event_ivoid ON alerts.voevent (event_ivoid);
 CREATE INDEX IF NOT EXISTS voevent_stored_at ON alerts.voevent (stored_at);
 
 CREATE TABLE IF NOT EXISTS alerts.param (
@@ -1221,37 +1223,55 @@ CREATE TABLE IF NOT EXISTS alerts.citation (
 CREATE INDEX IF NOT EXISTS citation_cited ON alerts.citation (cited_ivoid);
 CREATE INDEX IF NOT EXISTS citation_event ON alerts.citation (event_id);
 
--- Sky maps as ranges of cells of order 29, both ends included, by falling density; level is the probability that all
--- cells at least as dense hold together.
+-- Sky maps as ranges of cells of order 29, both ends included; credible_level is the probability that all cells at least
+-- as dense hold together.
 CREATE TABLE IF NOT EXISTS alerts.skymap (
     event_id bigint NOT NULL REFERENCES alerts.voevent,
     ivoid text NOT NULL,
-    first bigint NOT NULL,
-    last bigint NOT NULL,
+    hpx_first bigint NOT NULL,
+    hpx_last bigint NOT NULL,
     density double precision NOT NULL,
-    level double precision NOT NULL,
-    PRIMARY KEY (event_id, first)
+    credible_level double precision NOT NULL,
+    PRIMARY KEY (event_id, hpx_first)
 );
+CREATE INDEX IF NOT EXISTS skymap_ivoid ON alerts.skymap (ivoid, credible_level);
 
 CREATE TABLE IF NOT EXISTS alerts.coincidence (
     coincidence_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     rule text NOT NULL,
-    first_ivoid text NOT NULL,
-    "second" text NOT NULL,
-    second_kind text NOT NULL,
+    alert_ivoid text NOT NULL,
+    counterpart text NOT NULL,
+    counterpart_kind text NOT NULL,
     delta_t double precision NOT NULL,
     separation double precision NOT NULL,
     overlap double precision,
     containment double precision,
     p_value double precision NOT NULL,
     far double precision,
+    ra double precision,
+    "dec" double precision,
+    r50 double precision,
+    r90 double precision,
+    hpx bigint,
     revision integer NOT NULL,
     status text NOT NULL CHECK (status IN ('current', 'superseded', 'retracted')),
     found_at timestamp NOT NULL,
-    UNIQUE (rule, first_ivoid, second_kind, "second")
+    published_ivoid text,
+    UNIQUE (rule, alert_ivoid, counterpart_kind, counterpart)
 );
-CREATE INDEX IF NOT EXISTS coincidence_second ON alerts.coincidence ("second");
-CREATE INDEX IF NOT EXISTS coincidence_first ON alerts.coincidence (first_ivoid);
+CREATE INDEX IF NOT EXISTS coincidence_alert ON alerts.coincidence (alert_ivoid);
+CREATE INDEX IF NOT EXISTS coincidence_counterpart ON alerts.coincidence (counterpart);
+CREATE INDEX IF NOT EXISTS coincidence_hpx ON alerts.coincidence (hpx);
+CREATE INDEX IF NOT EXISTS coincidence_published ON alerts.coincidence (published_ivoid);
+
+-- Rules that could not be used on an event: the last time, and why.
+CREATE TABLE IF NOT EXISTS vo_service.alert_rule (
+    name text PRIMARY KEY,
+    failures bigint NOT NULL,
+    last_event bigint,
+    last_error text NOT NULL,
+    failed_at timestamptz NOT NULL DEFAULT now()
+);
 
 -- What was refused because its identifier is that of another packet: kept to find out who sends such.
 CREATE TABLE IF NOT EXISTS vo_service.alert_conflict (
@@ -1270,6 +1290,19 @@ CREATE TABLE IF NOT EXISTS vo_service.alert_source (
     PRIMARY KEY (name, part)
 );
 
+-- Messages of streams that could not be converted or stored, as they came: nothing is lost, and nothing but the operator
+-- empties it. The digest tells apart what a stream that began anew has at the same position.
+CREATE TABLE IF NOT EXISTS vo_service.alert_refused (
+    source text NOT NULL,
+    part text NOT NULL,
+    position text NOT NULL,
+    digest bytea NOT NULL,
+    data bytea NOT NULL,
+    reason text NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (source, part, position, digest)
+);
+
 -- What processes tell of themselves, for /metrics and the live page.
 CREATE TABLE IF NOT EXISTS vo_service.alert_process (
     name text PRIMARY KEY,
@@ -1284,6 +1317,15 @@ CREATE TABLE IF NOT EXISTS vo_service.alert_sink (
     updated_at timestamptz NOT NULL DEFAULT now(),
     failures integer NOT NULL DEFAULT 0,
     last_error text
+);
+
+-- Events that a sink's receiver has refused: the sink has gone on without them.
+CREATE TABLE IF NOT EXISTS vo_service.alert_undelivered (
+    sink text NOT NULL,
+    event_id bigint NOT NULL REFERENCES alerts.voevent,
+    reason text NOT NULL,
+    at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (sink, event_id)
 );
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.support.service", "tests.support.database"]
+pytest_plugins = ["tests.support.service", "tests.support.database", "tests.support.kafka"]
 
 
 @pytest.fixture(scope="session")

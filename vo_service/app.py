@@ -36,7 +36,7 @@ _CORS = Middleware(
     allow_origins=["*"],
     allow_methods=["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
     allow_headers=["*"],
-    expose_headers=["Content-Disposition", "Content-Length", "Location", "Retry-After"],
+    expose_headers=["Content-Disposition", "Content-Length", "Link", "Location", "Retry-After"],
 )
 
 

@@ -6,7 +6,8 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from socket import socket
 from typing import Annotated
@@ -33,9 +34,15 @@ from vo_service.errors import ServiceError, UsageError
 from vo_service.ingest.describe import describe as draft_description
 from vo_service.ingest.drop import drop_table
 from vo_service.ingest.load import LoadReport, Mode, load
-from vo_service.uws.processes import run_worker, supervise_workers, worker_processes
+from vo_service.keeper import kept_running
+from vo_service.logs import set_up_logs
+from vo_service.uws.processes import run_worker, supervise_workers
+from voevent.archive.insertion import Original
 from voevent.broker import publish_packet, running_broker
+from voevent.configuration import alerts_file
 from voevent.convert import to_packet
+from voevent.match.replay import current_transaction, match_loaded, rematch
+from voevent.match.scramble import scramble_rule
 
 commands = typer.Typer(
     help="Publish event lists to the Virtual Observatory.",
@@ -70,6 +77,9 @@ The demo serves a simulated event list at {base}/
 
   TAP             {base}/tap
   Cone search     {base}/scs/demo/events?
+  Alerts          {base}/voevent/stream
+  Their broker    {base}/voevent/broker
+                  authors at {authors}, subscribers at {subscribers} (VTP)
 
 From Python:
 
@@ -96,18 +106,26 @@ def database(settings: Settings) -> Iterator[Access]:
 def demo(state: State = None, host: Host = None, port: Port = None) -> None:
     """Serve a simulated event list: database, sample and web server in one."""
     settings = load_settings(state=state, host=host, port=port)
+    set_up_logs(settings)
     with service_lock(settings.state, "demo"):
         listener = server.listen(settings.host, settings.port)
+        # A demo starts also where the usual ports are taken.
+        wanted = (settings.voevent_author_port, settings.voevent_subscriber_port)
+        ports = server.free_ports(settings.voevent_host, wanted)
+        authors, subscribers = (f"{settings.voevent_host}:{port}" for port in ports)
         with database(settings) as access:
             load_demo(access)
             base = settings.public_url or server.address_of(listener)
-            _run(settings, access, listener, _WELCOME.format(base=base))
+            welcome = _WELCOME.format(base=base, authors=authors, subscribers=subscribers)
+            options = [f"--author-port={ports[0]}", f"--subscriber-port={ports[1]}"]
+            _run(settings, access, listener, welcome, kept_running(settings, "broker", *options))
 
 
 @commands.command()
 def serve(state: State = None, host: Host = None, port: Port = None) -> None:
     """Serve what is published."""
     settings = load_settings(state=state, host=host, port=port)
+    set_up_logs(settings)
     with service_lock(settings.state, "serve"):
         listener = server.listen(settings.host, settings.port)
         base = settings.public_url or server.address_of(listener)
@@ -115,13 +133,16 @@ def serve(state: State = None, host: Host = None, port: Port = None) -> None:
             _run(settings, access, listener, f"Serving on {base}/")
 
 
-def _run(settings: Settings, access: Access, listener: socket, welcome: str) -> None:
-    """The web server, and once it answers requests the workers beside it."""
+def _run(
+    settings: Settings, access: Access, listener: socket, welcome: str, *beside: AbstractContextManager[None]
+) -> None:
+    """The web server, and once it answers requests the workers and what else is to run beside it."""
     with ExitStack() as stack:
 
         def begin() -> None:
             out.print(welcome, markup=False)
-            stack.enter_context(worker_processes(settings, settings.workers))
+            for processes in (kept_running(settings, "worker", number=settings.workers), *beside):
+                stack.enter_context(processes)
 
         app = create_app(settings, access)
         server.run(app, listener, on_ready=begin, trusted_proxies=settings.trusted_proxies)
@@ -135,6 +156,7 @@ def worker(
 ) -> None:
     """Run asynchronous jobs, beside those that `serve` runs or on another machine."""
     settings = load_settings(state=state)
+    set_up_logs(settings)
     if supervised:
         # Whoever keeps this process has brought the database up to date.
         with open_database(settings) as access:
@@ -145,23 +167,38 @@ def worker(
 
 
 @commands.command()
-def broker(state: State = None) -> None:
+def broker(
+    author_port: Annotated[
+        int | None, typer.Option(help="Port for authors (default 8098; 0 for any).", show_default=False)
+    ] = None,
+    subscriber_port: Annotated[
+        int | None, typer.Option(help="Port for subscribers (default 8099; 0 for any).", show_default=False)
+    ] = None,
+    supervised: Annotated[bool, typer.Option(hidden=True)] = False,
+    state: State = None,
+) -> None:
     """Take in VOEvents from authors and other brokers, and send them to subscribers (VTP)."""
-    settings = load_settings(state=state)
-    with database(settings) as access:
-        uvloop.run(_run_broker(settings, access))
+    settings = load_settings(state=state, voevent_author_port=author_port, voevent_subscriber_port=subscriber_port)
+    set_up_logs(settings)
+    # Whoever keeps this process has brought the database up to date.
+    with open_database(settings) if supervised else database(settings) as access:
+        uvloop.run(_run_broker(settings, access, until_eof=supervised))
 
 
-async def _run_broker(settings: Settings, access: Access) -> None:
+async def _run_broker(settings: Settings, access: Access, *, until_eof: bool) -> None:
     stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, stopped.set)
+    if until_eof:
+        loop.add_reader(sys.stdin, stopped.set)
     async with running_broker(settings, access) as running:
-        out.print(
-            f"Authors at {settings.voevent_host}:{running.author_port},"
-            f" subscribers at {settings.voevent_host}:{running.subscriber_port}",
-            markup=False,
-        )
+        if not until_eof:
+            out.print(
+                f"Authors at {settings.voevent_host}:{running.author_port},"
+                f" subscribers at {settings.voevent_host}:{running.subscriber_port}",
+                markup=False,
+            )
         await stopped.wait()
 
 
@@ -172,12 +209,15 @@ def publish(
 ) -> None:
     """Publish an alert: it is archived, and every sink and subscriber gets it."""
     settings = load_settings(state=state)
-    packet = to_packet(alert.read(), settings)
+    notice = alert.read()
+    packet = to_packet(notice, settings)
+    original = None if packet == notice else Original(notice, "application/json")
     with database(settings) as access:
-        verdict = asyncio.run(publish_packet(packet, access))
-    if verdict.status != "accepted":
+        verdict = asyncio.run(publish_packet(packet, access, original))
+    if verdict.status not in ("accepted", "duplicate"):
         raise UsageError(f"Not published ({verdict.status}): {verdict.reason}")
-    out.print(f"{verdict.ivoid} is published.", markup=False)
+    when = "is" if verdict.status == "accepted" else "was already"
+    out.print(f"{verdict.ivoid} {when} published.", markup=False)
 
 
 @commands.command()
@@ -215,11 +255,52 @@ def ingest(
     _warn(described.warnings)
     mode: Mode = "append" if append else "replace" if replace else "create"
     with database(settings) as access, _progress() as advance:
+        before = current_transaction(access)
         report = load(access, described, files, mode=mode, progress=advance)
+        coincidences = asyncio.run(match_loaded(access, settings, report.tables, before))
         with connect(access.writer.conninfo) as connection:
             catalog = read_catalog(connection)
     _warn(problem for table in report.tables for problem in example_problems(catalog, table))
     _print_report(report)
+    if coincidences:
+        out.print(f"{coincidences:,} coincidences with alerts.")
+
+
+@commands.command(name="rematch")
+def rematch_events(
+    since: Annotated[datetime | None, typer.Option("--from", help="First time of storage, UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Last time of storage, UTC.")] = None,
+    state: State = None,
+) -> None:
+    """Match the archive's alerts anew, by the rules of today; nothing is published."""
+    settings = load_settings(state=state)
+    with database(settings) as access:
+        done = rematch(access, settings, since=since, until=until)
+    out.print(f"{done.events:,} events, {done.coincidences:,} coincidences.")
+
+
+@commands.command()
+def scramble(
+    rule: Annotated[str, typer.Argument(help="Name of a rule that matches alerts with a table.")],
+    trials: Annotated[int, typer.Option(min=1, help="Scrambled alerts for each coincidence.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same numbers.")] = 1,
+    limit: Annotated[int, typer.Option(min=1, help="Coincidences at most, the least by chance first.")] = 20,
+    state: State = None,
+) -> None:
+    """Compare what a rule's coincidences mean with how often they come about in scrambled events of its table."""
+    settings = load_settings(state=state)
+    named = next((one for one in alerts_file(settings).rules if one.name == rule), None)
+    if named is None:
+        raise UsageError(f"There is no rule {rule} in the file of alerts (VO_SERVICE_VOEVENT_FILE)")
+    with database(settings) as access, connect(access.writer.conninfo) as connection:
+        catalog = read_catalog(connection)
+        found = scramble_rule(connection, named, catalog, trials=trials, seed=seed, limit=limit)
+    grid = Grid("alert", "counterpart", "p", "p scrambled", "FAR [Hz]", "FAR scrambled [Hz]", box=None, pad_edge=False)
+    for one in found:
+        rates = ("" if value is None else f"{value:.3g}" for value in (one.far, one.empirical_far))
+        values = (f"{one.p_value:.3g}", f"{one.empirical.p_value:.3g}", *rates)
+        grid.add_row(one.alert_ivoid, one.counterpart, *values)
+    out.print(grid)
 
 
 @commands.command()

@@ -75,7 +75,8 @@ def split_list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _ivoid(name: str) -> str:
+def checked_ivoid(name: str) -> str:
+    """The name, if it is an IVOA identifier without a local part; raises ValueError if not."""
     authority, _, resource = name.removeprefix("ivo://").partition("/")
     if not name.startswith("ivo://") or not _AUTHORITY.fullmatch(authority) or re.search(r"[^!-~]|[#?]", resource):
         raise ValueError(f"expected an IVOA identifier such as ivo://org.example.vo/alerts, got {name!r}")
@@ -109,6 +110,11 @@ class Settings(BaseSettings):
     public_url: Annotated[str, AfterValidator(_web_address)] | None = None
     """Address under which clients reach the service, without trailing slash, for absolute URLs in documents; if not
     given, the address that each request was sent to."""
+
+    log_format: Literal["text", "json"] = "text"
+    """How logs are written, on standard error: as text for people, or as one JSON object a line."""
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    """From which level on messages are logged; `info` names each packet that is refused."""
 
     reader_pool_size: int = Field(default=8, ge=1)
     """Connections for small answers (cone searches, metadata), per process."""
@@ -161,12 +167,12 @@ class Settings(BaseSettings):
     upload_private_urls: bool = False
     """Whether clients may name addresses in the service's own network, this machine included: for intranets."""
 
-    voevent_stream: Annotated[str, AfterValidator(_ivoid)] | None = None
+    voevent_stream: Annotated[str, AfterValidator(checked_ivoid)] | None = None
     """Stream of the events that we publish: they are called by it, the separator and an identifier of their own. If not
     given, `ivo://AUTHORITY/alerts`."""
     voevent_separator: Literal["#", "?"] = "#"
     """What separates the two: # in VOEvent 2.0, ? for streams that are registered (VOEvent 2.1)."""
-    voevent_author: Annotated[str, AfterValidator(_ivoid)] | None = None
+    voevent_author: Annotated[str, AfterValidator(checked_ivoid)] | None = None
     """IVOA identifier of who publishes events; if not given, `ivo://AUTHORITY`."""
     voevent_token: str | None = Field(default=None, repr=False)
     """Secret with which authors publish alerts at `POST /voevent`; without it, nobody can."""
@@ -175,6 +181,9 @@ class Settings(BaseSettings):
 
     voevent_file: Annotated[Path, AfterValidator(_absolute)] | None = None
     """YAML file of the streams that the broker reads, the sinks that it sends to, and the rules by which it matches."""
+    voevent_schemas: Annotated[Path, AfterValidator(_absolute)] | None = None
+    """Directory of the Avro schemas of Rubin's alerts, `lsst.v10_0.alert.avsc` and so on, as the Rubin Observatory
+    publishes them; needed to read its stream."""
     voevent_host: str = "127.0.0.1"
     """Address of the interface on which the VOEvent broker listens; `0.0.0.0` or `::` for all."""
     voevent_author_port: int = Field(default=8098, ge=0, le=65535)
@@ -194,7 +203,9 @@ class Settings(BaseSettings):
     voevent_authors_limit: int = Field(default=256, ge=1)
     """Connections of authors at once; from one address no more than half of them."""
     voevent_subscribers_limit: int = Field(default=2_000, ge=1)
-    """Connections of subscribers at once."""
+    """Connections of subscribers at once; from one address no more than half of them."""
+    voevent_streams_limit: int = Field(default=1_000, ge=1)
+    """Streams over HTTP (Server-Sent Events and WebSockets) at once, per process."""
     voevent_timeout: float = Field(default=20.0, gt=0)
     """Seconds in which an author must have sent the event."""
     voevent_alive_interval: float = Field(default=60.0, gt=0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 import uvicorn
 from starlette.applications import Starlette
@@ -33,6 +34,22 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def free_ports(host: str, wanted: Sequence[int]) -> list[int]:
+    """Ports for another process to listen on: those that are wanted, and for each that is taken any free one.
+
+    Raises ConfigurationError if the address cannot be had.
+    """
+    with ExitStack() as held:
+        ports = []
+        for port in wanted:
+            try:
+                listener = listen(host, port)
+            except ConfigurationError:
+                listener = listen(host, 0)
+            ports.append(held.enter_context(listener).getsockname()[1])
+    return ports
+
+
 def address_of(listener: socket.socket) -> str:
     """The address to tell a person: http://host:port."""
     host, port = listener.getsockname()[:2]
@@ -48,6 +65,7 @@ def run(app: Starlette, listener: socket.socket, *, on_ready: Callable[[], None]
     """
     config = uvicorn.Config(
         app,
+        log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -66,8 +66,11 @@ class _Part(BaseModel):
     )
 
 
-def _truth_as_text(value: object) -> object:
-    return str(value).lower() if isinstance(value, bool) else value
+def _as_parameter(value: object) -> object:
+    """VOEvent has no truth values, and its readers take whole numbers for 64 bits at most."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
 
 
 class Position(_Part):
@@ -122,7 +125,7 @@ class Parameter(_Part):
     """Anything that has no field of its own."""
 
     name: Text
-    value: Annotated[str | int | float | None, BeforeValidator(_truth_as_text)] = None
+    value: Annotated[str | int | float | None, BeforeValidator(_as_parameter)] = None
     unit: Text | None = None
     """In the syntax of VOUnits."""
     ucd: Text | None = None
@@ -138,6 +141,8 @@ class Alert(_Part):
     """Name or identifier of the event. All notices about it carry the same one."""
     record: int | None = Field(default=None, ge=0)
     """Number of this notice among those about the event."""
+    edition: Text | None = None
+    """What tells this notice from others about the event where they are not numbered."""
     kind: Kind = "initial"
     """initial; followup (adds to an earlier notice); supersedes (replaces it); retraction."""
     role: Role = "observation"

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
-from urllib.parse import quote
 
 from lxml import etree
 
 from vo_service.config import Settings
 from voevent.alert import Alert, AlertError, Parameter
+from voevent.identifiers import local_id_of
 from voevent.packet import Citation
 from voevent.times import format_time
 from voevent.vocabulary import (
@@ -31,9 +31,6 @@ from voevent.vocabulary import (
 )
 
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
-
-_LOCAL_ID: Final = "~*'()+=/!$&,;:@"
-"""Characters that a local identifier may have beside letters, digits and `_.-`; others are percent-encoded."""
 
 _COORD_SYSTEM: Final = "UTC-ICRS-TOPO"
 """Times as the detector has them, the default that the standard recommends (VOEvent 2.1, section 3.4.1)."""
@@ -110,13 +107,15 @@ def build_packet(alert: Alert, author: Author, now: datetime | None = None) -> b
 
 
 def packet_ivoid(alert: Alert, author: Author) -> str:
-    """Identifier of the packet: the event, the number of the notice (else the time, if it is not the first), and the
-    role if it is no observation, so that a test never takes the identifier of what is real.
+    """Identifier of the packet: the event, the number or edition of the notice (else the time, if it is not the first),
+    and the role if it is no observation, so that a test never takes the identifier of what is real.
     """
     parts = [alert.event]
     if alert.record is not None:
         parts.append(str(alert.record))
-    elif alert.kind != "initial":
+    if alert.edition is not None:
+        parts.append(alert.edition)
+    elif alert.record is None and alert.kind != "initial":
         moment = alert.written or alert.time
         parts += [format_time(moment)] if moment else []
         parts.append(alert.kind)
@@ -124,7 +123,10 @@ def packet_ivoid(alert: Alert, author: Author) -> str:
 
 
 def cited(alert: Alert, author: Author) -> tuple[Citation, ...]:
-    """The packets that it cites: those that it names, else the notice before it, if it is not the initial one."""
+    """The packets that it cites: those that it names, else the notice before it, if it is not the initial one.
+
+    Where notices are not numbered, that is the event's own identifier: of its initial notice, if that has no edition.
+    """
     if alert.citations or alert.kind == "initial":
         return alert.citations
     parts = [alert.event, str(alert.record - 1)] if alert.record else [alert.event]
@@ -132,8 +134,7 @@ def cited(alert: Alert, author: Author) -> tuple[Citation, ...]:
 
 
 def _ivoid(author: Author, parts: list[str], role: str) -> str:
-    words = parts if role == "observation" else [*parts, role]
-    return author.stream + author.separator + quote("_".join(words), safe=_LOCAL_ID)
+    return author.stream + author.separator + local_id_of(parts, role)
 
 
 def _add(parent: etree._Element, tag: str, text: str | None = None, /, **attributes: str | None) -> etree._Element:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import xml.parsers.expat
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from lxml import etree
 
 from vo_service.errors import UsageError
+
+MARKUP_LIMIT: Final = 50_000
+"""Tags and attributes of a packet at most, counted as `<` and `=`: to read more takes seconds, and others wait."""
+
+DEPTH_LIMIT: Final = 32
+"""Elements within each other at most: who filters by the text of each element reads all text so many times."""
+
+_TOO_DEEP: Final = etree.XPath(f"boolean({'/*' * (DEPTH_LIMIT + 1)})")
 
 
 class PacketError(UsageError):
@@ -20,16 +28,22 @@ def parse(raw: bytes) -> etree._Element:
 
     A DOCTYPE is refused before lxml sees it: entities could grow, or name files.
 
-    Raises PacketError if it is not XML, has a DOCTYPE, or is nested too deeply (256 levels).
+    Raises PacketError if it is not XML, has a DOCTYPE, is nested too deeply, or has too much markup.
     """
+    markup = raw.count(b"<") + raw.count(b"=")
+    if markup > MARKUP_LIMIT:
+        raise PacketError(f"Too many tags and attributes: {markup}; at most {MARKUP_LIMIT} are taken")
     _refuse_doctype(raw)
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
     )
     try:
-        return etree.fromstring(raw, parser)
+        root = etree.fromstring(raw, parser)
     except etree.XMLSyntaxError as error:
         raise PacketError(f"Not XML: {error.msg}") from None
+    if _TOO_DEEP(root):
+        raise PacketError(f"More than {DEPTH_LIMIT} elements within each other")
+    return root
 
 
 class _RootReachedError(Exception):
@@ -44,7 +58,8 @@ def _refuse_doctype(raw: bytes) -> None:
         parser.Parse(raw, True)
     except _RootReachedError:
         return
-    except xml.parsers.expat.ExpatError as error:
+    except (xml.parsers.expat.ExpatError, LookupError, ValueError) as error:
+        # The last two are for encodings that are unknown, or too complicated for this parser.
         raise PacketError(f"Not XML: {error}") from None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -40,6 +40,9 @@ NAMESPACES: Final = {
     "http://www.ivoa.net/xml/VOEvent/v2.1": "2.1",
 }
 """Versions of VOEvent by their namespaces."""
+
+NAME_LIMIT: Final = 500
+"""Characters of an identifier, or of a parameter's name, at most: the archive finds packets by them."""
 
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -152,7 +155,8 @@ class Packet:
 def read_packet(raw: bytes) -> Packet:
     """Read a packet.
 
-    Raises PacketError if it is not XML, has a DOCTYPE, is nested too deeply, is not a VOEvent, or has no identifier.
+    Raises PacketError if it is not XML, has a DOCTYPE, is nested too deeply, has too much markup, is not a VOEvent, has
+    no identifier, or one that is too long.
     """
     root = parse(raw.lstrip())
     if local_name(root) != "VOEvent":
@@ -161,6 +165,8 @@ def read_packet(raw: bytes) -> Packet:
     if not ivoid:
         raise PacketError("The VOEvent has no identifier: expected an attribute ivorn")
     stream, local_id = split_ivoid(ivoid)
+    params, citations = tuple(_params(root)), tuple(_citations(root))
+    _refuse_long((ivoid, *(param.name for param in params), *(citation.ivoid for citation in citations)))
     who, why = child(root, "Who"), child(root, "Why")
     author = child(who, "Author")
     return Packet(
@@ -175,14 +181,20 @@ def read_packet(raw: bytes) -> Packet:
         concept=next((found for element in descendants(why, "Concept") if (found := content(element))), None),
         description=text(root, "Description") or text(child(root, "What"), "Description"),
         where=_where(child(root, "WhereWhen")),
-        params=tuple(_params(root)),
-        citations=tuple(_citations(root)),
+        params=params,
+        citations=citations,
         references=tuple(
             dict.fromkeys(uri for e in descendants(root, "Reference") if (uri := e.get("uri", "").strip()))
         ),
         raw=raw,
         root=root,
     )
+
+
+def _refuse_long(names: Iterable[str]) -> None:
+    for name in names:
+        if len(name) > NAME_LIMIT:
+            raise PacketError(f"A name of {len(name)} characters, at most {NAME_LIMIT} are taken: {name[:60]}...")
 
 
 def split_ivoid(ivoid: str) -> tuple[str, str]:

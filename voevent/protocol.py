@@ -13,7 +13,7 @@ from vo_service.uws.kind import JobKind
 from vo_service.web.links import Link
 from voevent.archive.stamps import stamping
 from voevent.archive.store import AlertStore
-from voevent.archive.tables import KEYS, SCHEMA
+from voevent.archive.tables import KEYS, NAME, SCHEMA
 from voevent.publish.news import listening
 from voevent.routes import routes
 
@@ -35,4 +35,9 @@ class VoEvent:
             yield routes(context, store, stamps, news)
 
     def links(self, table: Table) -> Sequence[Link]:
-        return ()
+        if (table.schema, table.name) != (NAME, "voevent"):
+            return ()
+        return (
+            Link("Search the alerts", "voevent", "By time, place, stream, role and words; one page for each alert"),
+            Link("The broker at work", "voevent/broker", "What comes in, who subscribes, how long it takes"),
+        )

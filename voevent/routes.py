@@ -1,113 +1,82 @@
-"""The addresses of alerts: packets go to `/voevent`, are read at `/voevent/<ivoid>`, streamed at `/voevent/stream`."""
+"""The addresses of alerts.
+
+POST /voevent                     an alert of an author
+GET  /voevent                     a search of the archive; with `ivoid`, one packet
+GET  /voevent/<ivoid>             one packet; # is written %23
+GET  /voevent/stream              packets as they come: Server-Sent Events, or a WebSocket
+GET  /voevent/alert.schema.json   JSON Schema of our own JSON
+"""
 
 from __future__ import annotations
 
-import asyncio
-import hmac
-import json
-from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import BaseRoute
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, WebSocketRoute
 
-from vo_service.config import Settings
 from vo_service.context import Context
-from vo_service.dali.endpoints import READ, endpoint
-from vo_service.errors import ForbiddenError, NotFoundError, TooLargeError, UsageError
+from vo_service.dali.endpoints import READ, READ_OR_POST, endpoint
+from vo_service.dali.forms import decode_urlencoded
+from vo_service.dali.parameters import Parameters
+from vo_service.dali.quota import Quota
+from vo_service.errors import ServiceError
 from voevent.archive.stamps import Stamps
-from voevent.archive.store import AlertStore, StoredEvent
-from voevent.pipeline import Source, Verdict, accept
+from voevent.archive.store import AlertStore
+from voevent.authors import take_in
+from voevent.convert.own import schema
+from voevent.feed import Feed
+from voevent.operations.routes import operations_routes
+from voevent.pages.answers import HTML, JSON, chosen_format, error_json, error_page, ivoid_in
+from voevent.pages.archive import WORDS_AT_ONCE, search_archive
+from voevent.pages.event import show_event
 from voevent.publish.news import News
+from voevent.streams import Streams
 
-KEEP_ALIVE: Final = 15.0
-"""Seconds of silence after which a stream sends a comment, so that nobody on its way takes it for dead."""
-
-_STATUS: Final = {"accepted": 201, "duplicate": 200, "conflict": 409, "invalid": 400}
+_Reader = Callable[[Request, Parameters], Awaitable[Response]]
 
 
 def routes(context: Context, store: AlertStore, stamps: Stamps, news: News) -> Sequence[BaseRoute]:
-    """All addresses below `/voevent`."""
+    """All addresses below `/voevent`, and those of operations."""
+    settings = context.settings
+    streams = Streams(context.database, Feed(context.database, store, news), settings.voevent_streams_limit)
+    words = Quota(total=WORDS_AT_ONCE, per_client=WORDS_AT_ONCE, patience=settings.busy_timeout)
 
-    async def post(request: Request) -> Response:
-        _expect_author(request, context.settings)
-        raw = await _body(request, context.settings.voevent_size_limit)
-        verdict = await accept(raw, Source("author", f"http:{request.client.host if request.client else ''}"), store)
-        if verdict.event_id is not None and verdict.status == "accepted":
-            stamps.note("acknowledged", verdict.event_id)
-        return JSONResponse(_told(verdict), _STATUS[verdict.status])
+    async def post_or_search(request: Request) -> Response:
+        if request.method == "POST":
+            return await take_in(request, settings, store, stamps)
+        return await _read(request, context, search)
 
-    async def stream(request: Request) -> Response:
-        after = _last_event(request)
-        start = await store.last() if after is None else after
-        return StreamingResponse(
-            _events(store, news, start), media_type="text/event-stream", headers={"Cache-Control": "no-cache"}
-        )
+    async def search(request: Request, parameters: Parameters) -> Response:
+        ivoid = parameters.one("ivoid")
+        if ivoid is not None:
+            return await show_event(request, ivoid.strip(), parameters, context)
+        return await search_archive(request, parameters, context, words)
 
     async def packet(request: Request) -> Response:
-        raw = await store.raw(request.path_params["ivoid"])
-        if raw is None:
-            raise NotFoundError(f"There is no packet {request.path_params['ivoid']} in this archive")
-        return Response(raw, media_type="application/xml")
+        return await _read(request, context, show)
+
+    async def show(request: Request, parameters: Parameters) -> Response:
+        return await show_event(request, ivoid_in(request.path_params["ivoid"]), parameters, context)
+
+    async def alert_schema(_request: Request) -> Response:
+        return JSONResponse(schema(), media_type="application/schema+json")
 
     return [
-        endpoint("/voevent", post, ("POST",)),
-        endpoint("/voevent/stream", stream),
-        endpoint("/voevent/{ivoid:path}", packet, READ),
+        endpoint("/voevent", post_or_search, READ_OR_POST, on_error=error_json),
+        endpoint("/voevent/stream", streams.server_sent, ("GET",), on_error=error_json),
+        WebSocketRoute("/voevent/stream", streams.websocket),
+        endpoint("/voevent/alert.schema.json", alert_schema, on_error=error_json),
+        *operations_routes(context),
+        endpoint("/voevent/{ivoid:path}", packet, READ, on_error=error_json),
     ]
 
 
-def _expect_author(request: Request, settings: Settings) -> None:
-    """Raises ForbiddenError unless the request has the token of authors."""
-    token = settings.voevent_token
-    if token is None:
-        raise ForbiddenError("Alerts cannot be published over HTTP here: no token is set (VO_SERVICE_VOEVENT_TOKEN)")
-    given = request.headers.get("authorization", "")
-    if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
-        raise ForbiddenError("Expected the header Authorization: Bearer TOKEN with the token of authors")
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > limit:
-            raise TooLargeError(f"A packet has at most {limit:,} bytes here")
-    return bytes(raw)
-
-
-def _told(verdict: Verdict) -> dict[str, object]:
-    told = {"status": verdict.status, "ivoid": verdict.ivoid, "reason": verdict.reason, "event_id": verdict.event_id}
-    return {name: value for name, value in told.items() if value not in (None, "")}
-
-
-def _last_event(request: Request) -> int | None:
-    """The event after which a stream goes on (HTML, Server-sent events, Last-Event-ID); None to begin with the next."""
-    given = request.headers.get("last-event-id") or request.query_params.get("after")
-    if given is None:
-        return None
-    if not given.isascii() or not given.isdigit() or len(given) > 18:
-        raise UsageError(f"Last-Event-ID={given[:60]}: expected the number of an event")
-    return int(given)
-
-
-async def _events(store: AlertStore, news: News, after: int) -> AsyncIterator[bytes]:
-    """Events as they come, from the one after a number on."""
-    yield b": alerts of this service\n\n"
-    while True:
-        changed = news.next()
-        events = await store.after(after)
-        for event in events:
-            after = event.event_id
-            yield _message(event)
-        if not events:
-            try:
-                await asyncio.wait_for(changed.wait(), KEEP_ALIVE)
-            except TimeoutError:
-                yield b": still here\n\n"
-
-
-def _message(event: StoredEvent) -> bytes:
-    data = {"ivoid": event.ivoid, "role": event.role, "voevent": event.raw.decode("utf-8", "replace")}
-    return f"id: {event.event_id}\nevent: voevent\ndata: {json.dumps(data)}\n\n".encode()
+async def _read(request: Request, context: Context, reader: _Reader) -> Response:
+    """What a reader gives. Errors are pages for those who asked for one by their Accept header, JSON for others."""
+    try:
+        return await reader(request, Parameters(decode_urlencoded(request.scope["query_string"])))
+    except ServiceError as error:
+        if chosen_format(request, Parameters([]), {"json": JSON, "html": HTML}) == "html":
+            return error_page(request, context, error)
+        raise

@@ -7,7 +7,6 @@ numbers. Cells of no probability are left out; neighbours of one density are one
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Self
@@ -178,8 +177,8 @@ class SkyMap:
         order = np.argsort(self.level, kind="stable")
         return self.level[order], np.concatenate([[0.0], np.cumsum(self.area_of_cells[order])])
 
-    def containment_radius(self, ra: float, dec: float, level: float) -> float:
-        """Radius [deg] around a position [deg, ICRS] within which so much of the probability lies.
+    def containment_radii(self, ra: float, dec: float, levels: ArrayLike) -> Floats:
+        """Radii [deg] around a position [deg, ICRS] within which so much of the probability lies.
 
         Right to about the size of the cells there, whose middles are what counts.
         """
@@ -188,13 +187,9 @@ class SkyMap:
         order = np.argsort(distance, kind="stable")
         probability = (self.density[place] * area)[order]
         # A cell's middle is reached when half of it is.
-        return float(np.interp(level, np.cumsum(probability) - probability / 2, distance[order]))
-
-    def rows(self, event_id: int, ivoid: str) -> Iterator[tuple[int, str, int, int, float, float]]:
-        """Rows of the table alerts.skymap: event_id, ivoid, first, last, density, level."""
-        values = (self.first.tolist(), self.last.tolist(), self.density.tolist(), self.level.tolist())
-        for first, last, density, level in zip(*values, strict=True):
-            yield event_id, ivoid, first, last, density, level
+        reached = np.cumsum(probability) - probability / 2
+        radii: Floats = np.interp(np.asarray(levels, float), reached, distance[order])
+        return radii
 
     def probability_between(self, first: Integers, last: Integers) -> Floats:
         """Probability in ranges of indices, both ends included."""
@@ -233,8 +228,10 @@ def overlap(a: SkyMap, b: SkyMap) -> float:
 
 def joint(a: SkyMap, b: SkyMap) -> SkyMap | None:
     """The map of a source that both maps show: their product. None if they exclude each other."""
+    few, many = (a, b) if len(a.first) < len(b.first) else (b, a)
+    begin, end = np.searchsorted(many.last, few.first[0]), np.searchsorted(many.first, few.last[-1], side="right")
     # Between these edges neither map changes.
-    edges = np.unique(np.concatenate([a.first, a.last + 1, b.first, b.last + 1]))
+    edges = np.unique(np.concatenate([few.first, few.last + 1, many.first[begin:end], many.last[begin:end] + 1]))
     product = a._at(edges[:-1], a.density, 0.0) * b._at(edges[:-1], b.density, 0.0)
     both = product > 0
     if not both.any():
@@ -247,7 +244,11 @@ def _split(first: Integers, last: Integers) -> tuple[Integers, Integers, Integer
     """Ranges as the fewest cells: of each the place of its range, its number and its order."""
     place, low, high = np.arange(len(first)), first, last + 1
     parts = []
-    for order in range(ORDER + 1):
+    # No range has two whole cells of the order before this one.
+    longest = int((high - low).max()).bit_length() // 2 + 1
+    for order in range(max(0, ORDER - longest), ORDER + 1):
+        if len(place) == 0:
+            break
         shift = 2 * (ORDER - order)
         begin = -(-low >> shift)
         count = np.maximum((high >> shift) - begin, 0)

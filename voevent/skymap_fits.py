@@ -46,7 +46,7 @@ def read_skymap(raw: bytes) -> SkyMap:
     try:
         table = _find_table(stream)
         return _multi_order(table) if "UNIQ" in table.names else _flat(table)
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, fits.VerifyError) as error:
         raise SkyMapError(f"The sky map is no FITS file that can be read: {error}") from None
 
 

@@ -31,6 +31,9 @@ _LOCAL: Final = re.compile(r"[\w.~*'()+=/%!$&,;:@#?-]*", re.ASCII)
 _MOST: Final = 20
 """Problems that are told: who sends nonsense needs no list of all of it."""
 
+_LONGEST: Final = 500
+"""Characters of a problem: some quote what is there."""
+
 _DESCRIBED: Final = frozenset({"Description", "Reference"})
 
 _CHILDREN: Final = {
@@ -89,11 +92,11 @@ def problems(packet: Packet) -> tuple[Problem, ...]:
 
 
 def _error(message: str) -> Problem:
-    return Problem("error", message)
+    return Problem("error", message[:_LONGEST])
 
 
 def _warning(message: str) -> Problem:
-    return Problem("warning", message)
+    return Problem("warning", message[:_LONGEST])
 
 
 def _header(packet: Packet) -> Iterator[Problem]:

@@ -29,6 +29,7 @@ def _degrees(name: str, *path: str | int) -> Quantity:
 QUANTITIES: Final = (
     Quantity("event_name", ("event",), "meta.id"),
     Quantity("record_number", ("record",), "meta.version", "int"),
+    Quantity("edition", ("edition",), "meta.version"),
     Quantity("alert_type", ("kind",), "meta.code.class"),
     Quantity("mission", ("mission",), "instr.experiment"),
     Quantity("instrument", ("instrument",), "instr"),

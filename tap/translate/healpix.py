@@ -121,6 +121,9 @@ class _Pass:
         found = self._pixel(node)
         if found is not None:
             hpx, shift = found
+            if shift == 0:
+                # Bare, so that comparisons with other columns (ranges of a sky map, say) find their rows by the index.
+                return hpx
             return Operation(hpx, ((">>", Constant(shift, ADQL_TYPES["INTEGER"])),), ADQL_TYPES["BIGINT"])
         if isinstance(node, Select) and node.having is not None:
             having = _Pass(self._positions, ranges=False).node(node.having)

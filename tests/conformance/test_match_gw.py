@@ -25,7 +25,7 @@ from astropy_healpix import HEALPix, level_ipix_to_uniq, uniq_to_level_ipix
 from mocpy import MOC
 from numpy.typing import NDArray
 
-from tests.support.alert_tables import DEFINITIONS, Event, add_event
+from tests.support.alert_tables import Event, add_event
 from tests.support.database import new_database
 from vo_service.catalog.model import Catalog, Column, Position, Schema, Table
 from vo_service.database.access import Access
@@ -147,7 +147,6 @@ def connection(server: Access, events: Events, skymap: SkyMap) -> Iterator[psyco
     with new_database(server) as access:
         initialise(access)
         with psycopg.connect(access.owner.conninfo) as connection:
-            connection.execute(DEFINITIONS)
             connection.execute("CREATE SCHEMA nu")
             numbers = ", ".join(f"{name} double precision" for name in COLUMNS[1:])
             connection.execute(f"CREATE TABLE nu.{events.name} (id bigint PRIMARY KEY, {numbers}, hpx bigint)".encode())
@@ -190,7 +189,7 @@ def test_events_in_the_region_are_those_of_mocpy(
     for _, mjd in DAYS:
         found = matches(connection, events, skymap, mjd, 600.0, kind="region", level=level)
         expected = np.flatnonzero(inside & (np.abs(events.mjd - mjd) <= 600.0))
-        assert sorted(int(match.second) for match in found) == expected.tolist()
+        assert sorted(int(match.counterpart) for match in found) == expected.tolist()
         total += len(found)
     assert total > 0 or (events.name == "icecat" and level == 0.5)
 
@@ -205,7 +204,7 @@ def test_numbers_of_matches_are_those_of_a_direct_computation(
     area = 4 * math.pi / (12 * 4.0**order)
     peak_order, peak_cell = (values[np.argmax(densities)] for values in direct.levels_and_cells)
     peak = SkyCoord(*HEALPix(1 << int(peak_order), order="nested").healpix_to_lonlat(int(peak_cell)))
-    chosen = [int(match.second) for match in found]
+    chosen = [int(match.counterpart) for match in found]
     at = direct.density_at(events.ra[chosen], events.dec[chosen])
     places = SkyCoord(events.ra[chosen] * u.deg, events.dec[chosen] * u.deg)
     expected = zip(found, chosen, at, peak.separation(places).to_value(u.deg), strict=True)
@@ -232,7 +231,7 @@ def test_events_by_overlap(connection: psycopg.Connection[Any], events: Events, 
     candidates = np.flatnonzero(near & (events.error < LARGE) & (np.abs(events.mjd - 56500.0) <= 3000))[
         :: 24 if events.name == "antares" else 2
     ]
-    chosen = {int(match.second) for match in found}
+    chosen = {int(match.counterpart) for match in found}
     assert chosen
     for event in candidates.tolist():
         sigma = events.error[event] / math.sqrt(2 * math.log(10))

@@ -69,7 +69,7 @@ BECOME = {
     "snews_timing_tier.json": "refused: this is neither",
     "ztf_472263571115115000.avro": "refused: bytes that are no text",
 }
-"""What authors' notices become. Formats of other streams are refused here: `voevent.streams` reads them."""
+"""What authors' notices become. Formats of others' streams are refused here: see test_stream_samples."""
 
 FAULTS = {
     "voevent_chime_frb_retraction.xml": ["VOEvent: original_prefix may not stand there"],
@@ -194,8 +194,15 @@ def test_km3nets_pairs_field_by_field(which: str, shared: Path) -> None:
     assert replace(ours.where, coord_system=None, observatory=None) == replace(
         theirs.where, coord_system=None, observatory=None
     )
+    assert warnings(ours) == []
+    assert any("has no resource key: expected ivo://authority/stream#event" in text for text in warnings(theirs))
     if which == "multiplet":
         assert told["counterpart_info_1", "reference.url"].value == "url to catalog or notice"
+        assert "Param 'reference': its value is a Python dictionary" in "".join(warnings(theirs))
+
+
+def warnings(packet: Packet) -> list[str]:
+    return [problem.message for problem in problems(packet)]
 
 
 def same(one: Param, other: Param) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,8 +11,12 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+from astropy import units as u
+from astropy_healpix import HEALPix
 
-from tests.support.alert_tables import DEFINITIONS, Event, add_event, coincidences
+from tap.adql import parse
+from tap.translate import translate
+from tests.support.alert_tables import Event, add_event, coincidences
 from tests.support.database import new_database
 from tests.support.skymaps import flat_file, two_blobs
 from vo_service.catalog.model import Catalog, Column, Position, Schema, Table
@@ -20,6 +25,7 @@ from vo_service.database.init import initialise
 from vo_service.errors import ConfigurationError
 from vo_service.sky.angles import separation
 from vo_service.sky.healpix import hpx
+from voevent.archive.tables import SCHEMA
 from voevent.match.candidates import candidates_sql, table_candidates, table_of
 from voevent.match.localisation import Localisation
 from voevent.match.maps import read_skymap_of
@@ -75,7 +81,6 @@ def tables(server: Access) -> Iterator[str]:
     with new_database(server) as access:
         initialise(access)
         with psycopg.connect(access.owner.conninfo, autocommit=True) as owner:
-            owner.execute(DEFINITIONS)
             owner.execute("CREATE SCHEMA nu")
             owner.execute(
                 'CREATE TABLE nu."Events" ("Id" bigint PRIMARY KEY, ra double precision, dec double precision,'
@@ -182,13 +187,30 @@ def test_a_map_is_kept(connection: Connection, skymap: SkyMap) -> None:
     for name in ("first", "last", "density", "level"):
         np.testing.assert_array_equal(getattr(again, name), getattr(skymap, name))
     assert read_skymap_of(connection, event_id + 1) is None
-    # What a client asks by TAP: the events in the 90 % region.
-    inside = connection.execute(
-        'SELECT count(*) FROM alerts.skymap s JOIN nu."Events" e ON e.hpx BETWEEN s.first AND s.last'
-        " WHERE s.event_id = %s AND s.level <= 0.9",
-        (event_id,),
-    ).fetchone()
-    assert inside == ((skymap.level_at(ROWS[:, 1], ROWS[:, 2]) <= 0.9).sum(),)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9])
+def test_events_in_the_region_of_a_map_by_one_query(connection: Connection, skymap: SkyMap, level: float) -> None:
+    add_event(connection, Event("ivo://gw/a#0", NOON, skymap=SkyMap.gaussian(40.0, 5.0, 3.0)))
+    add_event(connection, Event("ivo://gw/a#1", NOON, skymap=skymap))
+    connection.execute("ANALYZE alerts.skymap")
+    query = f"""
+        SELECT e.Id FROM alerts.skymap AS s
+        JOIN nu.Events AS e ON IVO_HEALPIX_INDEX(29, e.ra, e.dec) BETWEEN s.hpx_first AND s.hpx_last
+        WHERE s.ivoid = 'ivo://gw/a#1' AND s.credible_level <= {level}"""
+    translated = translate(parse(query), Catalog((*CATALOG.schemas, SCHEMA))).sql
+    plan = "\n".join(line for (line,) in connection.execute(f"EXPLAIN {translated}".encode()).fetchall())
+    assert "Events_hpx_idx" in plan
+    assert "Seq Scan" not in plan
+    # The map's pixels by falling probability, and astropy-healpix for the pixel of each event.
+    pixels = two_blobs()
+    grid = HEALPix(round(math.sqrt(len(pixels) / 12)), order="nested")
+    falling = np.argsort(-pixels, kind="stable")
+    reached = np.cumsum(pixels[falling]) / pixels.sum()
+    inside = np.isin(grid.lonlat_to_healpix(ROWS[:, 1] * u.deg, ROWS[:, 2] * u.deg), falling[reached <= level])
+    found = [int(key) for (key,) in connection.execute(translated.encode()).fetchall()]
+    assert sorted(found) == np.flatnonzero(inside).tolist()
+    assert len(found) > 10
 
 
 def test_an_alert_is_matched_and_recorded(connection: Connection, skymap: SkyMap) -> None:
@@ -196,16 +218,16 @@ def test_an_alert_is_matched_and_recorded(connection: Connection, skymap: SkyMap
     other = rule(name="elsewhere", alerts={"streams": ["ivo://grb/*"]})
     found = match_event(connection, [rule(), other], CATALOG, event_id)
     inside = (np.abs(ROWS[:, 3] - 15 * 86400) <= 500) & (skymap.level_at(ROWS[:, 1], ROWS[:, 2]) <= 0.9)
-    assert [match.second for match in found] == [str(int(key)) for key in ROWS[inside, 0]]
-    assert {"0", "1"} <= {match.second for match in found}
+    assert [match.counterpart for match in found] == [str(int(key)) for key in ROWS[inside, 0]]
+    assert {"0", "1"} <= {match.counterpart for match in found}
     recorded = coincidences(connection)
-    assert sorted(row[2] for row in recorded) == sorted(match.second for match in found)
+    assert sorted(row[2] for row in recorded) == sorted(match.counterpart for match in found)
     assert {(row[0], row[1], row[3], row[10], row[11]) for row in recorded} == {
         ("gw-nu", "ivo://gw/a#1", "nu.Events", 1, "current")
     }
     by_key = {row[2]: row for row in recorded}
     for match in found:
-        row = by_key[match.second]
+        row = by_key[match.counterpart]
         assert row[4:10] == (
             match.delta_t, match.separation, match.overlap, match.containment, match.p_value, match.far
         )  # fmt: skip
@@ -335,7 +357,7 @@ def test_new_rows_of_a_table_are_matched(connection: Connection, skymap: SkyMap)
         'INSERT INTO nu."Events" VALUES (%s, 0.5, 10.2, 58864.0, %s, 0.5, 50, %s)', (COUNT, late, int(hpx(0.5, 10.2)))
     )
     found = match_new_rows(connection, [rule()], CATALOG, "nu.events", late, late)
-    assert {match.first_ivoid for match in found} == {gw.ivoid}
+    assert {match.alert_ivoid for match in found} == {gw.ivoid}
     new = [row for row in coincidences(connection) if row not in before]
     assert [(row[2], row[4]) for row in new] == [(str(COUNT), 450.0)]
     assert match_new_rows(connection, [rule()], CATALOG, "nu.others", late, late) == ()

@@ -265,6 +265,25 @@ async def test_subscribers_are_limited(archive: Archive) -> None:
         assert await second.closed()
 
 
+async def test_one_address_may_not_take_all_places_of_subscribers(archive: Archive) -> None:
+    async with (
+        broker(archive, voevent_subscribers_limit=4) as running,
+        subscribed(running.subscriber_port),
+        subscribed(running.subscriber_port),
+        connected(running.subscriber_port) as third,
+    ):
+        assert await third.closed()
+
+
+@pytest.mark.parametrize("message", [b"", b"<", b"<a>" * 1000, event("1")])
+async def test_who_talks_nonsense_is_cut_off(archive: Archive, message: bytes) -> None:
+    async with broker(archive) as running, subscribed(running.subscriber_port) as peer:
+        for _ in range(200):
+            peer.send(message)
+        assert await peer.closed()
+        assert running.state().dropped == {"Talks nonsense": 1}
+
+
 # Catching up.
 
 
@@ -338,7 +357,7 @@ async def test_one_who_catches_up_and_does_not_read_is_cut_off(archive: Archive)
     async with broker(archive, **options) as running, subscribed(running.subscriber_port, ("since", "0")) as peer:
         peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await eventually(lambda: not running.state().subscribers)
-        assert running.state().dropped == {"Does not answer iamalive": 1}
+        assert running.state().dropped == {"Does not read": 1}
 
 
 # Other brokers.
@@ -441,6 +460,19 @@ async def test_an_event_is_acknowledged_upstream_only_when_it_is_stored(
     archive.failure = None
     assert (await peer.transport_message()).origin == ivoid("1")
     assert len(archive.events) == 1
+
+
+async def test_an_event_that_the_archive_stumbles_over_holds_up_no_others(
+    script: Script, following: Upstream, archive: Archive
+) -> None:
+    archive.failure = RuntimeError("a fault")
+    peer = await script.peers.get()
+    peer.send(event("1"))
+    await eventually(lambda: following.counts["failed"] == 3)
+    archive.failure = None
+    peer.send(event("2"))
+    assert (await peer.transport_message()).origin == ivoid("2")
+    assert [stored.raw for stored in archive.events] == [event("2")]
 
 
 async def test_a_broken_connection_is_made_again(script: Script, following: Upstream) -> None:

@@ -107,6 +107,7 @@ alerts = st.builds(
     Alert,
     event=_text,
     record=st.none() | st.integers(0, 10**6),
+    edition=st.none() | _text,
     kind=st.sampled_from(["initial", *CITES]),
     role=st.sampled_from(ROLES),
     written=_time,

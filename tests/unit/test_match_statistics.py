@@ -191,7 +191,7 @@ def test_angular_criteria(sky: Table, expected: list[str]) -> None:
     )
     candidates = Candidates(keys, np.array([-500.1, -500.0, 0.0, 100.0, 500.0, 500.1]), points)
     found = match_events(rule(sky=sky), alert, candidates, "ev.events")
-    assert [match.second for match in found] == expected
+    assert [match.counterpart for match in found] == expected
     assert [match.delta_t for match in found] == [-500.0, 0.0, 100.0, 500.0][: len(expected)]
 
 
@@ -219,7 +219,7 @@ def test_widened_ranges_hold_what_is_near(reach: float) -> None:
     ranges = widened(skymap.region(0.9), reach)
     random = np.random.default_rng(5)
     ra, dec = (359.9 + random.normal(0, 25, 20_000)) % 360, np.clip(41.8 + random.normal(0, 18, 20_000), -90, 90)
-    near = separation(359.9, 41.8, ra, dec) < skymap.containment_radius(359.9, 41.8, 0.7) + reach
+    near = separation(359.9, 41.8, ra, dec) < skymap.containment_radii(359.9, 41.8, 0.7) + reach
     index = hpx(ra, dec)
     place = np.searchsorted(ranges[:, 0], index, side="right") - 1
     inside = (place >= 0) & (index < ranges[place, 1])

@@ -72,6 +72,8 @@ WRITTEN = {"written": "2026-01-01T00:00:00Z"}
         ({"event": "A1"}, "A1"),
         ({"event": "A1", "record": 0}, "A1_0"),
         ({"event": "A1", "record": 3, "kind": "retraction"}, "A1_3"),
+        ({"event": "A1", "edition": "b 7", "kind": "supersedes"}, "A1_b%207"),
+        ({"event": "A1", "record": 3, "edition": "b", "role": "test"}, "A1_3_b_test"),
         ({"event": "A1", "kind": "followup", **WRITTEN}, "A1_2026-01-01T00:00:00_followup"),
         ({"event": "A1", "kind": "retraction", "time": "2026-02-01T00:00:00"}, "A1_2026-02-01T00:00:00_retraction"),
         ({"event": "A1", "record": 1, "role": "test"}, "A1_1_test"),
@@ -90,6 +92,8 @@ def test_identifiers(fields: dict[str, object], local_id: str) -> None:
     [
         ({"event": "A"}, None),
         ({"event": "A", "record": 2}, None),
+        ({"event": "A", "edition": "b", "kind": "supersedes"}, ("A", "supersedes")),
+        ({"event": "A", "edition": "b", "kind": "retraction", "role": "test"}, ("A_test", "retraction")),
         ({"event": "A", "record": 2, "kind": "followup"}, ("A_1", "followup")),
         ({"event": "A", "record": 1, "kind": "supersedes", "role": "test"}, ("A_0_test", "supersedes")),
         ({"event": "A", "kind": "retraction"}, ("A", "retraction")),

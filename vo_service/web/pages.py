@@ -122,7 +122,7 @@ class _Pages:
 
     def _page(self, request: Request, template: str, *, status: int = 200, **values: object) -> Response:
         settings = self._context.settings
-        shared = {"settings": settings, "base": base_url(request, settings), "root": _way_to_root(request)}
+        shared = {"settings": settings, "base": base_url(request, settings), "root": way_to_root(request)}
         return render(template, shared | values, status=status)
 
     def _entry(self, table: Table, base: str) -> Entry:
@@ -170,6 +170,6 @@ def _path(request: Request) -> list[str]:
     return raw.decode("ascii", errors="replace").split("/")
 
 
-def _way_to_root(request: Request) -> str:
+def way_to_root(request: Request) -> str:
     """The relative address of the service's root, as seen from the page that is asked for."""
     return "../" * (len(_path(request)) - 2) or "./"

@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,12 +21,14 @@ _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
 """The directory of the style sheet and the icon."""
 
+# Pages hold no script and load nothing from elsewhere; should a description smuggle something in, it stays dead.
+_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+# Live pages run a file of ours from `static/`, and read what it asks this service for.
+_LIVE_POLICY = f"{_POLICY}; script-src 'self'; connect-src 'self'"
+
 _HEADERS = {
-    # Pages hold no script and load nothing from elsewhere; should a description smuggle something in, it stays dead.
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none';"
-        " frame-ancestors 'none'"
-    ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "strict-origin-when-cross-origin",
     # The catalogue may change at any moment.
@@ -33,9 +36,10 @@ _HEADERS = {
 }
 
 
-def render(template: str, values: Mapping[str, object], *, status: int = 200) -> HTMLResponse:
-    """A page from `templates/`, with headers that keep it harmless."""
-    return HTMLResponse(_environment.get_template(template).render(values), status_code=status, headers=_HEADERS)
+def render(template: str, values: Mapping[str, object], *, status: int = 200, live: bool = False) -> HTMLResponse:
+    """A page from `templates/`, with headers that keep it harmless; `live` if it runs a script from `static/`."""
+    headers = _HEADERS | {"Content-Security-Policy": _LIVE_POLICY if live else _POLICY}
+    return HTMLResponse(_environment.get_template(template).render(values), status_code=status, headers=headers)
 
 
 def path_segment(name: str) -> str:
@@ -75,9 +79,10 @@ def python_literal(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _style_version() -> str:
-    """Changes when the style sheet does, so that browsers may keep it for long."""
-    return hashlib.sha256((STATIC / "style.css").read_bytes()).hexdigest()[:12]
+@cache
+def static_version(name: str) -> str:
+    """Changes when a file in `static/` does, so that browsers may keep it for long."""
+    return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
 
 
 def _make_environment() -> Environment:
@@ -99,7 +104,11 @@ def _make_environment() -> Environment:
         "shell": shlex.quote,
         "web_url": web_url,
     }
-    environment.globals |= {"style_version": _style_version(), "version": __version__}
+    environment.globals |= {
+        "static_version": static_version,
+        "style_version": static_version("style.css"),
+        "version": __version__,
+    }
     return environment
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from psycopg.types.json import Jsonb
 
 from vo_service.sky.healpix import hpx
-from voevent.archive.quantities import false_alarm_rate
+from voevent.archive.quantities import event_ivoid, false_alarm_rate
 from voevent.packet import Packet
 
 
@@ -54,6 +54,7 @@ _EVENT: Final = {
     '"role"': "text",
     "version": "text",
     "stream": "text",
+    "event_ivoid": "text",
     "author_ivoid": "text",
     "author": "text",
     "author_time": "timestamp",
@@ -172,6 +173,7 @@ def _event(arrival: Arrival) -> dict[str, object]:
         "role": packet.role,
         "version": packet.version,
         "stream": packet.stream,
+        "event_ivoid": event_ivoid(packet),
         "author_ivoid": packet.author_ivoid,
         "author": packet.author,
         "author_time": _iso(packet.author_time),

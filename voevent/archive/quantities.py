@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Final
 
-from voevent.packet import Param
+from voevent.identifiers import local_id_of
+from voevent.packet import Packet, Param
 
 _YEAR: Final = 365.25 * 86400.0
 
@@ -27,6 +28,18 @@ _PER_SECOND: Final = {
     "year^-1": 1 / _YEAR,
 }
 """Factors to hertz, by unit in lower case; a Julian year."""
+
+
+def event_ivoid(packet: Packet) -> str:
+    """Identifier of the event that a packet is about, as packets have it that cite the event and no notice of it.
+
+    It is the packet's own where no parameter names the event. All notices of one event have the same one, but for those
+    of another role.
+    """
+    name = next((p.value for p in packet.params if p.group is None and p.name.lower() == "event_name" and p.value), None)
+    if name is None or not packet.local_id:
+        return packet.ivoid
+    return packet.ivoid[: len(packet.stream) + 1] + local_id_of([name], packet.role)
 
 
 def false_alarm_rate(params: Iterable[Param]) -> float | None:

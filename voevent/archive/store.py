@@ -28,8 +28,9 @@ CHANNEL = "vo_alert"
 TOGETHER = 200
 """Packets of one transaction at most."""
 
-BYTES_TOGETHER = 8_388_608
-"""Bytes of packets that are read at once, and one packet more."""
+BYTES_TOGETHER = 1_048_576
+"""Bytes of packets that are read at once or stored in one transaction, and one packet more: each subscriber who catches
+up holds so much."""
 
 Stage = Literal["acknowledged", "sent", "matched"]
 """What an event comes through after its storage; the archive has the time of each (`acknowledged_at` ...)."""
@@ -255,6 +256,9 @@ class AlertStore:
         try:
             async with self._pool.connection() as connection:
                 yield connection
+        except psycopg.errors.ProgramLimitExceeded:
+            # Too much for the server, and so it will be the next time.
+            raise
         except psycopg.OperationalError:
             raise UnavailableError(UNREACHABLE) from None
 
@@ -267,10 +271,12 @@ def _group(waiting: list[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:
     """Those to be stored next, and the others. One statement cannot store two packets of one identifier."""
     group: dict[str, _Waiting] = {}
     others = []
+    size = 0
     for one in waiting:
         ivoid = one.arrival.packet.ivoid
-        if len(group) < TOGETHER and ivoid not in group:
+        if len(group) < TOGETHER and size < BYTES_TOGETHER and ivoid not in group:
             group[ivoid] = one
+            size += len(one.arrival.packet.raw)
         else:
             others.append(one)
     return list(group.values()), others

@@ -21,6 +21,7 @@ _COLUMNS: Final = {
         role         | char      |      | meta.code                | observation, prediction, utility or test
         version      | char      |      | meta.version             | Version of VOEvent that the packet is written in
         stream       | char      |      | meta.ref.ivoid           | The part of the identifier that its stream has
+        event_ivoid  | char      |      | meta.ref.ivoid           | Identifier of the event that it is about: common to its notices
         author_ivoid | char      |      | meta.ref.ivoid           | Identifier of the author
         author       | char      |      | meta.curation            | Who to ask
         author_time  | timestamp |      | time.creation            | When the packet was written, UTC
@@ -30,7 +31,7 @@ _COLUMNS: Final = {
         ra           | double    | deg  | pos.eq.ra;meta.main      | Right ascension, ICRS
         dec          | double    | deg  | pos.eq.dec;meta.main     | Declination, ICRS
         error_radius | double    | deg  | stat.error;pos.eq        | Error of the position as the packet gives it
-        far          | double    | Hz   | stat.rate                | False alarm rate
+        far          | double    | Hz   | arith.rate               | False alarm rate
         received_from| char      |      | meta.curation            | Where the packet came from
         received_at  | timestamp |      | time                     | When it was received, UTC
         stored_at    | timestamp |      | time                     | When it was stored, UTC
@@ -56,20 +57,70 @@ _COLUMNS: Final = {
         cited_ivoid  | char      |      | meta.ref.ivoid           | Identifier of the packet that is cited
         cite         | char      |      | meta.code                | followup, supersedes or retraction
     """,
+    "skymap": f"""
+        {_EVENT_ID}
+        {_IVOID}
+        hpx_first    | long      |      | pos.healpix;stat.min     | First cell of a range (HEALPix, order 29, nested)
+        hpx_last     | long      |      | pos.healpix;stat.max     | Last cell of the range
+        density      | double    | deg**-2 | stat.probability      | Probability density in these cells
+        credible_level | double  |      | stat.probability         | Probability of all cells at least as dense: \
+the 90 % region is where it is at most 0.9
+    """,
+    "coincidence": """
+        coincidence_id | long    |      | meta.id;meta.main        | Number of the coincidence in this archive
+        rule         | char      |      | meta.id                  | Name of the rule by which it was found
+        alert_ivoid  | char      |      | meta.ref.ivoid           | Identifier of the alert
+        counterpart  | char      |      | meta.id.assoc            | What coincides with it: \
+the identifier of an alert, or the primary key of a row
+        counterpart_kind | char  |      | meta.id;meta.table       | The table in which that is
+        delta_t      | double    | s    | time.interval            | Time of the counterpart minus that of the alert
+        separation   | double    | deg  | pos.angDistance          | Between their best positions
+        overlap      | double    |      | stat.likelihood          | Overlap integral of both; \
+1 where they tell nothing of each other
+        containment  | double    |      | stat.probability         | Credible level of the alert at which the \
+counterpart lies
+        p_value      | double    |      | stat.probability         | Probability of so near a counterpart by chance
+        far          | double    | Hz   | arith.rate               | False alarm rate of such coincidences
+        ra           | double    | deg  | pos.eq.ra;meta.main      | Right ascension of a source of both, ICRS
+        dec          | double    | deg  | pos.eq.dec;meta.main     | Declination of a source of both, ICRS
+        r50          | double    | deg  | stat.error;pos.eq        | Radius in which it is with 50 % probability
+        r90          | double    | deg  | stat.error;pos.eq        | Radius for 90 %
+        revision     | int       |      | meta.version             | 1, and 1 more for each earlier version of an input
+        status       | char      |      | meta.code.status         | current, superseded or retracted
+        found_at     | timestamp |      | time.processing          | When it was found, UTC
+        published_ivoid | char   |      | meta.ref.ivoid           | Identifier of the packet that tells of it
+    """,
 }
 
 _DESCRIPTIONS: Final = {
     "voevent": "VOEvent packets that were received or published here, one row each",
     "param": "The parameters of the packets",
     "citation": "Which packets cite which, and why",
+    "skymap": "Where on the sky alerts may come from: ranges of HEALPix cells with their probability density",
+    "coincidence": "Alerts that came together with other alerts, or with events of published tables",
 }
 
 _PRINCIPAL: Final = frozenset(
-    {"ivoid", "role", "event_time", "ra", "dec", "far", "name", "value", "cited_ivoid", "cite"}
+    (
+        "ivoid role event_time ra dec far name value cited_ivoid cite hpx_first hpx_last density credible_level"
+        " rule alert_ivoid counterpart delta_t p_value status"
+    ).split()
 )
 
+_INDEXED: Final = {
+    "voevent": {"event_id", "ivoid", "ra", "dec", "event_time", "stored_at"},
+    "param": {"event_id", "name"},
+    "citation": {"event_id", "cited_ivoid"},
+    "skymap": {"event_id", "ivoid"},
+    "coincidence": {"coincidence_id", "alert_ivoid", "counterpart", "ra", "dec", "published_ivoid"},
+}
+"""Columns by which rows are found fast (`schema.sql`)."""
 
-def _column(line: str) -> Column:
+_POSITIONED: Final = {"voevent": "ivoid", "coincidence": "coincidence_id"}
+"""Tables with positions, and their primary keys."""
+
+
+def _column(table: str, line: str) -> Column:
     name, kind, unit, ucd, description = (part.strip() for part in line.split("|"))
     return Column(
         name=name,
@@ -80,20 +131,19 @@ def _column(line: str) -> Column:
         ucd=ucd or None,
         description=description,
         principal=name in _PRINCIPAL,
-        indexed=name in ("event_id", "ivoid", "ra", "dec", "event_time"),
+        indexed=name in _INDEXED[table],
     )
 
 
 def _table(name: str, index: int) -> Table:
-    is_main = name == "voevent"
     return Table(
         NAME,
         name,
-        tuple(_column(line) for line in _COLUMNS[name].strip().splitlines()),
+        tuple(_column(name, line) for line in _COLUMNS[name].strip().splitlines()),
         description=_DESCRIPTIONS[name],
-        position=Position("ra", "dec") if is_main else None,
-        primary_key="ivoid" if is_main else None,
-        epoch_column="event_time" if is_main else None,
+        position=Position("ra", "dec") if name in _POSITIONED else None,
+        primary_key=_POSITIONED.get(name),
+        epoch_column="event_time" if name == "voevent" else None,
         table_index=index,
     )
 
@@ -112,5 +162,5 @@ KEYS: Final = tuple(
         columns=(("event_id", "event_id"),),
         description="The packet that it is part of",
     )
-    for name in ("param", "citation")
+    for name in ("param", "citation", "skymap")
 )

@@ -1,8 +1,9 @@
-"""Notices in JSON to VOEvent, and back.
+"""Notices in other formats to VOEvent, and back.
 
-GCN JSON (convert.gcn) ──┐
-our own JSON (own) ──────┼── Alert ── voevent.build ── VOEvent
-VOEvent (packets) ───────┘
+GCN JSON (convert.gcn) ───────────┐
+our own JSON (own) ───────────────┼── Alert ── voevent.build ── VOEvent
+others' streams (streams) ────────┤
+VOEvent, back to JSON (packets) ──┘
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from voevent.alert import Alert, AlertError
 from voevent.build import author_of, build_packet
 from voevent.convert import gcn, own
 from voevent.convert.document import read_json
+from voevent.convert.streams import KINDS_OF_STREAM, StreamKind, from_stream, media_type, split
 from voevent.packet import read_packet
+
+__all__ = ["KINDS_OF_STREAM", "StreamKind", "from_stream", "media_type", "split", "to_alert", "to_packet"]
 
 
 def to_packet(data: bytes, settings: Settings, now: datetime | None = None) -> bytes:

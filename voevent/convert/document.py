@@ -8,13 +8,16 @@ from typing import Any, NoReturn
 from voevent.alert import AlertError
 
 
-def read_json(data: bytes) -> dict[str, Any]:
+def read_json(data: bytes, *, strict: bool = True) -> dict[str, Any]:
     """One JSON object.
 
-    Raises AlertError if it is not JSON (RFC 8259: no NaN either), or another kind of value.
+    JSON has no NaN (RFC 8259). Many programs write it all the same, for what is not known: it is read as null where
+    not `strict`, as others' streams cannot be corrected.
+
+    Raises AlertError if it is not JSON, or another kind of value.
     """
     try:
-        document = json.loads(data.decode("utf-8-sig"), parse_constant=_no_constant)
+        document = json.loads(data.decode("utf-8-sig"), parse_constant=_no_constant if strict else _unknown)
     except RecursionError:
         raise AlertError("The notice is nested too deeply") from None
     except UnicodeDecodeError:
@@ -24,6 +27,10 @@ def read_json(data: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise AlertError(f"Expected a notice as a JSON object, got a {type(document).__name__}")
     return document
+
+
+def _unknown(_: str) -> None:
+    return None
 
 
 def _no_constant(word: str) -> NoReturn:

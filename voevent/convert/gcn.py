@@ -8,11 +8,11 @@ gcn-schema, notices/core and notices/neutrino.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any, Final
 
 from voevent.alert import Alert, AlertError, parse_alert
-from voevent.vocabulary import KINDS, PROVENANCE, RESERVED, SKYMAPS
+from voevent.convert.parameters import numbered, parameters
+from voevent.vocabulary import KINDS
 
 _ROLES: Final = {
     "current": "observation",
@@ -91,7 +91,7 @@ def from_gcn(notice: dict[str, Any]) -> Alert:
     fields["skymaps"] = [notice["healpix_url"]] if notice.get("healpix_url") else []
     fields["references"] = [value for key, value in notice.items() if _is_reference(key, value)]
     fields["provenance"] = {"notice_schema": schema} if schema else {}
-    fields["params"] = [*fields.pop("names"), *_params(notice)]
+    fields["params"] = [*fields.pop("names"), *parameters(notice, _told(notice), _UNITS)]
     return parse_alert(fields)
 
 
@@ -110,7 +110,7 @@ def _identity(main: dict[str, Any]) -> dict[str, Any]:
         if not source or not moment:
             raise AlertError("event_name: expected a name, an id, or a time by which the event can be called")
         event = f"{source}_{moment}"
-    others = [*_numbered("id", [name for name in ids if name != event]), *_numbered("alias", names[1:])]
+    others = [*numbered("id", [name for name in ids if name != event]), *numbered("alias", names[1:])]
     return {"event": event, "names": [{"name": name, "value": value, "ucd": "meta.id"} for name, value in others]}
 
 
@@ -158,7 +158,7 @@ def _word(notice: dict[str, Any], key: str, words: dict[str, str], default: str)
     word = notice.get(key)
     if word is None:
         return default
-    if word not in words:
+    if not isinstance(word, str) or word not in words:
         raise AlertError(f"{key}: expected one of {', '.join(words)}, got {word!r}")
     return words[word]
 
@@ -168,9 +168,12 @@ def _number(place: dict[str, Any], key: str) -> float | None:
     value = place.get(key)
     if value is None or isinstance(value, list):
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise AlertError(f"{key}: expected a number, got {value!r}")
-    return float(value)
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    except OverflowError:  # JSON has integers of any length.
+        pass
+    raise AlertError(f"{key}: expected a number, got {str(value)[:40]!r}")
 
 
 def _texts(value: object) -> list[str]:
@@ -182,46 +185,7 @@ def _is_reference(key: str, value: object) -> bool:
     return key.endswith(("_url", "_page")) and key != "healpix_url" and bool(_ADDRESS.fullmatch(str(value)))
 
 
-def _params(notice: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What is no field of the alert: values as parameters, objects and lists of objects as groups of them."""
-    for key, value in notice.items():
-        if key in _FIELDS or key in _OTHERS or (key in _PLACE and key != "most_probable_direction"):
-            continue
-        if key == "trigger_time_error" and not isinstance(value, list):
-            continue
-        for name, part in _numbered(key, value):
-            if isinstance(part, dict):
-                yield from (_param(name, inner, leaf) for inner, leaf in _leaves(part, ""))
-            else:
-                yield _param(None, name, part)
-
-
-def _numbered(key: str, value: object) -> Iterator[tuple[str, object]]:
-    """The parts of a list under numbered names, as names are unique; an only value keeps the name."""
-    if not isinstance(value, list):
-        yield key, value
-    elif len(value) == 1 and not isinstance(value[0], dict | list):
-        yield key, value[0]
-    else:
-        for number, part in enumerate(value, start=1):
-            yield from _numbered(f"{key}_{number}", part)
-
-
-def _leaves(part: dict[str, Any], prefix: str) -> Iterator[tuple[str, object]]:
-    """What an object holds at any depth; names of objects within it are written before a dot."""
-    for key, value in part.items():
-        for name, inner in _numbered(key, value):
-            if isinstance(inner, dict):
-                yield from _leaves(inner, f"{prefix}{name}.")
-            else:
-                yield prefix + name, inner
-
-
-def _param(group: str | None, name: str, value: object) -> dict[str, Any]:
-    """A parameter; names that ours have are told apart by a prefix."""
-    unit = _UNITS.get(name.rpartition(".")[2])
-    if group == PROVENANCE:
-        group = f"notice_{group}"
-    if group is None and (name.lower() in RESERVED or SKYMAPS.fullmatch(name)):
-        name = f"notice_{name}"
-    return {"group": group, "name": name, "value": value, "unit": unit}
+def _told(notice: dict[str, Any]) -> set[str]:
+    """Keys that are a field of the alert."""
+    told = {*_FIELDS, *_OTHERS, *_PLACE} - {"most_probable_direction"}
+    return told if isinstance(notice.get("trigger_time_error"), list) else told | {"trigger_time_error"}

@@ -7,8 +7,9 @@ from typing import Any, Final, get_args
 
 from voevent.alert import CITES, Alert, Energy, Position, parse_alert
 from voevent.archive.quantities import false_alarm_rate
+from voevent.convert.own import to_json
 from voevent.elements import child, descendants, text
-from voevent.packet import Packet, Param, as_number
+from voevent.packet import Packet, Param, as_number, read_packet
 from voevent.vocabulary import KINDS, PROVENANCE, QUANTITIES, SKYMAPS, Quantity
 
 _QUANTITIES: Final = {quantity.name.lower(): quantity for quantity in QUANTITIES}
@@ -16,6 +17,14 @@ _QUANTITIES: Final = {quantity.name.lower(): quantity for quantity in QUANTITIES
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 
 _UNITS: Final = get_args(Energy.model_fields["unit"].annotation)
+
+
+def to_json_document(raw: bytes) -> dict[str, Any]:
+    """Any packet as our own JSON.
+
+    Raises PacketError if it is none, AlertError for one whose role is none of the standard's.
+    """
+    return to_json(from_packet(read_packet(raw)))
 
 
 def from_packet(packet: Packet) -> Alert:

@@ -26,6 +26,9 @@ from voevent.skymap import Floats
 
 Connection = psycopg.Connection[Any]
 
+ORIGIN: Final = "matching"
+"""Where packets that tell of coincidences were received from."""
+
 _DAY: Final = 86400.0
 _EPOCH: Final = datetime(1970, 1, 1)
 _UNITS: Final = {"mjd": (_DAY, 40587.0), "jd": (_DAY, 2440587.5), "unix": (1.0, 0.0)}
@@ -46,6 +49,12 @@ class StoredAlert:
     error: float | None
     far: float | None
     has_map: bool
+    is_coincidence: bool
+    """Whether it tells of a coincidence that was found here; only rules that name its stream take it."""
+
+    def is_of(self, side: Alerts) -> bool:
+        """Whether it is among the alerts of one side of a rule."""
+        return side.includes(self.stream, named=self.is_coincidence)
 
 
 def stored_alert(connection: Connection, event_id: int) -> StoredAlert | None:
@@ -75,19 +84,19 @@ def alerts_within(
     query = f'{_ALERTS} WHERE v.event_time BETWEEN %s AND %s AND v."role" = %s AND v.event_id < %s ORDER BY v.event_id'
     times = [stored.time + timedelta(seconds=offset) for offset in window]
     rows = connection.execute(query.encode(), (*times, stored.role, stored.event_id)).fetchall()
-    return [alert for row in rows if side.includes((alert := StoredAlert(*row)).stream)]
+    return [alert for row in rows if (alert := StoredAlert(*row)).is_of(side)]
 
 
 def alerts_between(connection: Connection, side: Alerts, first: datetime, last: datetime) -> list[StoredAlert]:
     """Alerts of some streams by their time, both ends included."""
     query = f"{_ALERTS} WHERE v.event_time BETWEEN %s AND %s ORDER BY v.event_id"
     rows = connection.execute(query.encode(), (first, last)).fetchall()
-    return [alert for row in rows if side.includes((alert := StoredAlert(*row)).stream)]
+    return [alert for row in rows if (alert := StoredAlert(*row)).is_of(side)]
 
 
-_ALERTS: Final = """SELECT v.event_id, v.ivoid, v.stream, v."role", v.event_time, v.ra, v."dec", v.error_radius, v.far,
-    EXISTS (SELECT FROM alerts.skymap s WHERE s.event_id = v.event_id)
-    FROM alerts.voevent v"""
+_ALERTS: Final = f"""SELECT v.event_id, v.ivoid, v.stream, v."role", v.event_time, v.ra, v."dec", v.error_radius, v.far,
+    EXISTS (SELECT FROM alerts.skymap s WHERE s.event_id = v.event_id), v.received_from = '{ORIGIN}'
+    FROM alerts.voevent v"""  # noqa: S608 (our own words)
 
 
 def table_of(catalog: Catalog, side: TableEvents) -> Table:
@@ -130,6 +139,21 @@ def archive_sql(side: TableEvents, table: Table, limit: int) -> str:
     conditions = [f"{moment} IS NOT NULL", f"e.{HPX_COLUMN} IS NOT NULL", *_cuts(side)]
     columns = f"{_seconds_after(moment, side, _EPOCH)}::float8, {_place_and_error(side, table)}"
     return f"SELECT {columns} FROM {_stored_name(table)} e WHERE {' AND '.join(conditions)} LIMIT {limit}"  # noqa: S608
+
+
+def span_sql(side: TableEvents, table: Table, after: int) -> str:
+    """The query of the first and the last time (UTC) among the rows that came in transactions after one."""
+    moment = f"e.{_quoted(_time_name(table, side))}"
+    time = moment
+    if side.time_format != "timestamp":
+        unit, epoch = _UNITS[side.time_format]
+        seconds = f"({moment} - {literal(epoch)}) * {literal(unit)}"
+        time = f"timestamp '1970-01-01' + {seconds} * interval '1 second'"
+    # Rows know the transaction that they came with; numbers of transactions start again, ages do not.
+    return (
+        f"SELECT min({time}), max({time}) FROM {_stored_name(table)} e"  # noqa: S608 (names from the catalogue)
+        f" WHERE {moment} IS NOT NULL AND age(e.xmin) < age('{after:d}'::xid)"
+    )
 
 
 def candidates_sql(rule: Rule, side: TableEvents, table: Table, time: datetime, place: Localisation) -> str:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from voevent.match.localisation import Localisation, Measures, Points, measure_pair, measure_points, passes
+from voevent.match.localisation import (
+    Localisation,
+    Measures,
+    Points,
+    localisations,
+    measure_pair,
+    measure_points,
+    passes,
+)
 from voevent.match.rules import Overlap, Rule
 from voevent.match.statistics import (
     JointPosition,
@@ -21,7 +30,7 @@ from voevent.match.statistics import (
 from voevent.skymap import SKY, Floats, SkyMap, joint
 
 VOEVENT = "alerts.voevent"
-"""The table of seconds that are alerts."""
+"""The table of counterparts that are alerts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,39 +41,42 @@ class Coincidence:
     ----------
     rule
         Name of the rule.
-    first_ivoid
+    alert_ivoid
         The alert.
-    second, second_kind
+    counterpart, counterpart_kind
         What it was matched with: an ivoid or a primary key, and the table where that is (`alerts.voevent` for alerts).
     delta_t
-        Time of the second minus that of the first [s].
+        Time of the counterpart minus that of the alert [s].
     separation
         Of the best positions [deg].
     overlap
         Overlap integral; None if no error is known.
     containment
-        Credible level at which the second lies in the region of the first (or the first in the map of the second,
-        where only that has a map); None if the error is not known.
+        Credible level at which the counterpart lies in the region of the alert (or the alert in the map of the
+        counterpart, where only that has a map); None if the error is not known.
     p_value
-        Probability of a second by chance in the time window and as near to the first: in the searched area; with
+        Probability of a counterpart by chance in the time window and as near to the alert: in the searched area; with
         trials.
     far
-        False alarm rate of such coincidences in time and position [Hz], with trials; None if that of the first is not
+        False alarm rate of such coincidences in time and position [Hz], with trials; None if that of the alert is not
         known. Where no error is known, the searched area takes the place of the overlap.
+    place
+        Where a source of both is; None if an error is not known, or where they exclude each other.
     revision
         1, and one more for each earlier version of an input.
     """
 
     rule: str
-    first_ivoid: str
-    second: str
-    second_kind: str
+    alert_ivoid: str
+    counterpart: str
+    counterpart_kind: str
     delta_t: float
     separation: float
     overlap: float | None
     containment: float | None
     p_value: float
     far: float | None
+    place: JointPosition | None = None
     revision: int = 1
 
 
@@ -104,7 +116,8 @@ def match_events(rule: Rule, first: Alert, candidates: Candidates, table: str) -
     chosen &= passes(rule.sky, measures, first.place, points)
     measures = measures[chosen] if by_overlap else measure_points(first.place, points[chosen])
     keys = [key for key, kept in zip(candidates.keys, chosen.tolist(), strict=True) if kept]
-    return _told(rule, first, table, keys, candidates.delta_t[chosen], measures)
+    counterparts = zip(keys, candidates.delta_t[chosen].tolist(), localisations(points[chosen]), strict=True)
+    return _told(rule, first, table, counterparts, measures)
 
 
 def match_alerts(rule: Rule, first: Alert, second: Alert, delta_t: float) -> list[Coincidence]:
@@ -113,7 +126,7 @@ def match_alerts(rule: Rule, first: Alert, second: Alert, delta_t: float) -> lis
     times = np.array([delta_t])
     if not (_in_window(rule, times) & passes(rule.sky, measures, first.place, second.place)).all():
         return []
-    return _told(rule, first, VOEVENT, [second.ivoid], times, measures)
+    return _told(rule, first, VOEVENT, [(second.ivoid, delta_t, second.place)], measures)
 
 
 def joint_localisation(first: Localisation, second: Localisation) -> JointPosition | None:
@@ -128,8 +141,8 @@ def joint_localisation(first: Localisation, second: Localisation) -> JointPositi
     both = joint(maps[0], maps[1])
     if both is None:
         return None
-    radii = (both.containment_radius(*both.peak, level) for level in (0.5, 0.9))
-    return JointPosition(*both.peak, *radii)
+    r50, r90 = both.containment_radii(*both.peak, [0.5, 0.9]).tolist()
+    return JointPosition(*both.peak, r50, r90)
 
 
 def _in_window(rule: Rule, delta_t: Floats) -> NDArray[np.bool_]:
@@ -137,28 +150,29 @@ def _in_window(rule: Rule, delta_t: Floats) -> NDArray[np.bool_]:
 
 
 def _told(
-    rule: Rule, first: Alert, table: str, seconds: list[str], delta_t: Floats, measures: Measures
+    rule: Rule, first: Alert, kind: str, counterparts: Iterable[tuple[str, float, Localisation]], measures: Measures
 ) -> list[Coincidence]:
+    """The coincidences that are worth keeping; a counterpart is its key, its time after the alert, and its place."""
     columns = (measures.separation, measures.overlap, measures.level, measures.area)
-    rows = zip(seconds, delta_t.tolist(), *(column.tolist() for column in columns), strict=True)
+    rows = zip(counterparts, *(column.tolist() for column in columns), strict=True)
     found = []
-    for second, time, separation, overlap, level, area in rows:
+    for (key, time, place), separation, overlap, level, area in rows:
         expected = expected_by_chance(rule.rate, rule.window.length, area)
-        found.append(
-            Coincidence(
-                rule=rule.name,
-                first_ivoid=first.ivoid,
-                second=second,
-                second_kind=table,
-                delta_t=time,
-                separation=separation,
-                overlap=_known(overlap),
-                containment=_known(level),
-                p_value=chance_probability(expected, rule.trials),
-                far=_far(rule, first.far, overlap, area),
-            )
+        coincidence = Coincidence(
+            rule=rule.name,
+            alert_ivoid=first.ivoid,
+            counterpart=key,
+            counterpart_kind=kind,
+            delta_t=time,
+            separation=separation,
+            overlap=_known(overlap),
+            containment=_known(level),
+            p_value=chance_probability(expected, rule.trials),
+            far=_far(rule, first.far, overlap, area),
         )
-    return [coincidence for coincidence in found if _is_kept(rule, coincidence)]
+        if _is_kept(rule, coincidence):
+            found.append(replace(coincidence, place=joint_localisation(first.place, place)))
+    return found
 
 
 def _far(rule: Rule, first_far: float | None, overlap: float, area: float) -> float | None:

@@ -41,7 +41,7 @@ class Localisation:
     def r90(self) -> float:
         """Radius of 90 % containment [deg]; 0 if the error is not known."""
         if self.skymap is not None:
-            return self.skymap.containment_radius(self.ra, self.dec, 0.9)
+            return float(self.skymap.containment_radii(self.ra, self.dec, 0.9))
         return gaussian_radius(self.sigma, 0.9) if self.sigma else 0.0
 
 
@@ -163,6 +163,12 @@ def widened(ranges: Ranges, reach: float) -> Ranges:
 def cone_ranges(cone: tuple[float, float, float]) -> Ranges:
     """A cone (ra, dec, radius) [deg] as ranges that hold it."""
     return cone_cover(*cone).all_ranges()
+
+
+def localisations(points: Points) -> list[Localisation]:
+    """Positions one by one."""
+    rows = zip(points.ra.tolist(), points.dec.tolist(), points.sigma.tolist(), strict=True)
+    return [Localisation(ra, dec, sigma or None) for ra, dec, sigma in rows]
 
 
 def _point(place: Localisation) -> Points:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import psycopg
 
+from vo_service.sky.healpix import hpx
 from voevent.match.coincidence import VOEVENT, Coincidence
 
 Connection = psycopg.Connection[Any]
@@ -22,7 +23,7 @@ _STATUS: Final = {"supersedes": "superseded", "retraction": "retracted"}
 
 _CITE: Final = r"lower(btrim(c.cite, E' \t\r\n'))"
 
-_CITATIONS: Final = f"""
+CITATIONS: Final = f"""
     SELECT citing.event_id, citing.ivoid, c.cited_ivoid, {_CITE} AS cite
     FROM alerts.citation c
     JOIN alerts.voevent citing USING (event_id)
@@ -38,7 +39,7 @@ def lock(connection: Connection) -> None:
 
 def status_of(connection: Connection, ivoid: str, event_id: int) -> str:
     """What an alert was when the event of this number had been stored: current, superseded or retracted."""
-    query = f"SELECT cite FROM ({_CITATIONS}) c WHERE cited_ivoid = %s AND event_id <= %s"  # noqa: S608 (our own words)
+    query = f"SELECT cite FROM ({CITATIONS}) c WHERE cited_ivoid = %s AND event_id <= %s"  # noqa: S608 (our own words)
     found = {_STATUS.get(cite) for (cite,) in connection.execute(query.encode(), (ivoid, event_id)).fetchall()}
     return "retracted" if "retracted" in found else "superseded" if "superseded" in found else "current"
 
@@ -50,13 +51,13 @@ def is_retraction(connection: Connection, event_id: int) -> bool:
 
 
 def earlier_versions(connection: Connection, ivoid: str, event_id: int) -> int:
-    """Number of packets that an alert supersedes, directly or not, of those stored up to the event of this number."""
+    """Number of packets that an alert replaces or follows, directly or not, of those stored up to an event's number."""
     query = f"""
         WITH RECURSIVE version (ivoid) AS (
             SELECT %s::text
             UNION SELECT cited.ivoid FROM version v
             JOIN alerts.voevent citing ON citing.ivoid = v.ivoid
-            JOIN alerts.citation c ON c.event_id = citing.event_id AND {_CITE} = 'supersedes'
+            JOIN alerts.citation c ON c.event_id = citing.event_id AND {_CITE} IN ('supersedes', 'followup')
             JOIN alerts.voevent cited
               ON cited.ivoid = c.cited_ivoid AND cited.event_id <= %s
              AND cited.stream = citing.stream AND cited."role" = citing."role")
@@ -68,31 +69,65 @@ def earlier_versions(connection: Connection, ivoid: str, event_id: int) -> int:
 def replace_inputs(connection: Connection, event_id: int) -> None:
     """Coincidences of the alerts that an event supersedes or retracts are marked as such."""
     query = f"""
-        UPDATE alerts.coincidence k SET status = %s FROM ({_CITATIONS}) c
+        UPDATE alerts.coincidence k SET status = %s FROM ({CITATIONS}) c
         WHERE c.event_id = %s AND c.cite = %s AND k.status <> 'retracted'
-          AND (k.first_ivoid = c.cited_ivoid OR (k.second_kind = %s AND k."second" = c.cited_ivoid))"""  # noqa: S608
+          AND (k.alert_ivoid = c.cited_ivoid OR (k.counterpart_kind = %s AND k.counterpart = c.cited_ivoid))"""  # noqa: S608
     for cite, status in _STATUS.items():
         connection.execute(query.encode(), (status, event_id, cite, VOEVENT))
+
+
+def inputs_of(connection: Connection, ivoid: str) -> frozenset[tuple[str, str]]:
+    """What a packet that tells of a coincidence was made of, through all stages: tables, and keys or ivoids in them."""
+    rows = connection.execute(_INPUTS, (ivoid, VOEVENT, VOEVENT)).fetchall()
+    return frozenset((kind, key) for kind, key in rows)
+
+
+_INPUTS: Final = b"""
+    WITH RECURSIVE input (kind, key) AS (
+        SELECT 'alerts.voevent', %s::text
+        UNION SELECT part.* FROM input i
+        JOIN alerts.coincidence k ON i.kind = %s AND k.published_ivoid = i.key,
+        LATERAL (VALUES (%s, k.alert_ivoid), (k.counterpart_kind, k.counterpart)) part)
+    SELECT kind, key FROM input"""
+
+
+def note_failure(connection: Connection, rule: str, event_id: int | None, message: str) -> None:
+    """Keep that a rule could not be used, on an event or on a table's new rows, for the operator."""
+    connection.execute(
+        "INSERT INTO vo_service.alert_rule AS r (name, failures, last_event, last_error) VALUES (%s, 1, %s, %s)"
+        " ON CONFLICT (name) DO UPDATE SET failures = r.failures + 1, last_event = excluded.last_event,"
+        " last_error = excluded.last_error, failed_at = now()",
+        (rule, event_id, message),
+    )
 
 
 def record(connection: Connection, coincidences: Iterable[Coincidence]) -> None:
     """Write coincidences; one that is known gets the numbers anew, its status stays."""
     with connection.cursor() as cursor:
-        for found in coincidences:
-            values = {name: getattr(found, name) for name in Coincidence.__dataclass_fields__}
-            cursor.execute(_UPDATE, values)
-            if cursor.rowcount == 0:
-                cursor.execute(_INSERT, values)
+        cursor.executemany(_RECORD, [_values(found) for found in coincidences])
 
 
-_UPDATE: Final = b"""UPDATE alerts.coincidence
-    SET delta_t = %(delta_t)s, separation = %(separation)s, overlap = %(overlap)s, containment = %(containment)s,
-        p_value = %(p_value)s, far = %(far)s, revision = %(revision)s
-    WHERE rule = %(rule)s AND first_ivoid = %(first_ivoid)s AND second_kind = %(second_kind)s
-      AND "second" = %(second)s"""
+_KEY: Final = ("rule", "alert_ivoid", "counterpart_kind", "counterpart")
 
-_INSERT: Final = b"""INSERT INTO alerts.coincidence
-        (rule, first_ivoid, "second", second_kind, delta_t, separation, overlap, containment, p_value, far, revision,
-         status, found_at)
-    VALUES (%(rule)s, %(first_ivoid)s, %(second)s, %(second_kind)s, %(delta_t)s, %(separation)s, %(overlap)s,
-        %(containment)s, %(p_value)s, %(far)s, %(revision)s, 'current', clock_timestamp() AT TIME ZONE 'UTC')"""
+_NUMBERS: Final = ("delta_t", "separation", "overlap", "containment", "p_value", "far", "revision")
+
+_PLACE: Final = ("ra", "dec", "r50", "r90", "hpx")
+
+_GIVEN: Final = (*_KEY, *_NUMBERS, *_PLACE)
+
+_RECORD: Final = f"""
+    INSERT INTO alerts.coincidence ({", ".join(f'"{name}"' for name in _GIVEN)}, status, found_at)
+    VALUES ({", ".join(["%s"] * len(_GIVEN))}, 'current', clock_timestamp() AT TIME ZONE 'UTC')
+    ON CONFLICT ({", ".join(_KEY)})
+    DO UPDATE SET {", ".join(f'"{name}" = excluded."{name}"' for name in (*_NUMBERS, *_PLACE))}""".encode()  # noqa: S608
+
+
+def _values(found: Coincidence) -> tuple[object, ...]:
+    """Values in the order of _GIVEN."""
+    place = found.place
+    where = (
+        (None,) * len(_PLACE)
+        if place is None
+        else (place.ra, place.dec, place.r50, place.r90, int(hpx(place.ra, place.dec)))
+    )
+    return (*(getattr(found, name) for name in (*_KEY, *_NUMBERS)), *where)

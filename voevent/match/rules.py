@@ -8,6 +8,7 @@ rules:
     window: {before: 500, after: 500}
     sky: {kind: region, level: 0.9}
     keep: {p_value: 0.01}
+    publish: true
 """
 
 from __future__ import annotations
@@ -48,9 +49,13 @@ class Alerts(_Part):
     """Ivoids of streams; `*` stands for any characters."""
     error_containment: float = Field(default=0.9, gt=0, lt=1)
 
-    def includes(self, stream: str) -> bool:
-        """Whether a stream's ivoid is among these; letter case does not count (Identifiers 2.0, section 2.3)."""
-        return any(fnmatchcase(stream.lower(), pattern.lower()) for pattern in self.streams)
+    def includes(self, stream: str, *, named: bool = False) -> bool:
+        """Whether a stream's ivoid is among these; letter case does not count (Identifiers 2.0, section 2.3).
+
+        With `named`, patterns do not count: only a stream that is written out.
+        """
+        patterns = [pattern.lower() for pattern in self.streams]
+        return stream.lower() in patterns or (not named and any(fnmatchcase(stream.lower(), p) for p in patterns))
 
 
 class TableEvents(_Part):
@@ -154,6 +159,8 @@ class Rule(_Part):
     trials: int = Field(default=1, ge=1)
     """Number of independent searches that this is one of."""
     keep: Keep = Keep()
+    publish: bool = False
+    """Whether coincidences are published as VOEvents."""
 
     @property
     def rate(self) -> float:

@@ -15,11 +15,12 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from vo_service.catalog.model import Table
+from vo_service.catalog.model import Catalog, Table
 from vo_service.errors import UsageError
-from voevent.match.candidates import archive_sql, points_of
+from voevent.match.candidates import archive_sql, located, points_of, stored_alert, table_of
 from voevent.match.localisation import Localisation, Measures, Points, measure_points, passes
 from voevent.match.rules import Overlap, Rule, TableEvents
+from voevent.match.statistics import area_of_chance
 from voevent.skymap import Floats
 
 SIDEREAL_TURN: Final = 360.98564736629 / 86400.0
@@ -106,6 +107,49 @@ def scrambled(
     measures = measure_points(place, points, with_overlap=overlap is not None or isinstance(rule.sky, Overlap))
     matched = passes(rule.sky, measures, place, points) & _as_good(measures, area, overlap)
     return Empirical(trials, int(matched.sum()), len(np.unique(trial[matched])))
+
+
+@dataclass(frozen=True, slots=True)
+class Scrambled:
+    """A recorded coincidence, and what scrambling tells of it."""
+
+    alert_ivoid: str
+    counterpart: str
+    p_value: float
+    far: float | None
+    empirical: Empirical
+    empirical_far: float | None
+
+
+def scramble_rule(
+    connection: psycopg.Connection[Any], rule: Rule, catalog: Catalog, *, trials: int, seed: int, limit: int = 20
+) -> list[Scrambled]:
+    """Scrambled trials for the current coincidences of a rule with a table, those first that chance makes least.
+
+    Raises UsageError for a rule between alerts, or an archive too small or too large; ConfigurationError if the rule's
+    table cannot be used.
+    """
+    if not isinstance(rule.against, TableEvents):
+        raise UsageError(f"Scrambling needs a rule with a table; {rule.name} matches alerts with alerts")
+    archive = read_archive(connection, rule.against, table_of(catalog, rule.against))
+    rows = connection.execute(_RECORDED, (rule.name, limit)).fetchall()
+    found = []
+    for event_id, ivoid, counterpart, p_value, overlap, far in rows:
+        stored = stored_alert(connection, event_id)
+        alert = None if stored is None else located(connection, stored, rule.alerts)
+        if alert is None:
+            continue
+        area = area_of_chance(p_value, rule.rate, rule.window.length, rule.trials)
+        empirical = scrambled(rule, alert.place, archive, area=area, overlap=overlap, trials=trials, seed=seed)
+        empirical_far = None if alert.far is None else empirical.far(alert.far) * rule.trials
+        found.append(Scrambled(ivoid, counterpart, p_value, far, empirical, empirical_far))
+    return found
+
+
+_RECORDED: Final = b"""
+    SELECT v.event_id, k.alert_ivoid, k.counterpart, k.p_value, k.overlap, k.far
+    FROM alerts.coincidence k JOIN alerts.voevent v ON v.ivoid = k.alert_ivoid
+    WHERE k.rule = %s AND k.status = 'current' ORDER BY k.p_value LIMIT %s"""
 
 
 def _drawn(rule: Rule, archive: Archive, trials: int, random: np.random.Generator) -> tuple[NDArray[np.int64], Points]:

@@ -65,6 +65,13 @@ def chance_probability(expected: float, trials: int = 1) -> float:
     return -math.expm1(-expected * trials)
 
 
+def area_of_chance(probability: float, rate: float, window: float, trials: int = 1) -> float:
+    """The searched area [deg2] that a chance probability came from, at most the sky."""
+    if probability >= 1:
+        return SKY
+    return min(SKY, -math.log1p(-probability) / trials / (rate * window) * SKY)
+
+
 def disc_area(radius: float) -> float:
     """Area of a disc on the sphere [deg2]."""
     return SKY * math.sin(math.radians(min(radius, 180.0)) / 2) ** 2

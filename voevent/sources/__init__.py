@@ -1,1 +1,1 @@
-"""Streams of others: one file for each kind, which turns its messages into packets and remembers how far it has read."""
+"""Streams of others, one file for each kind: how it is reached, what its messages are, and how far it has been read."""

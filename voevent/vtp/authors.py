@@ -17,6 +17,9 @@ from voevent.vtp.session import AUTHOR, Action, Session, Signal, signal_of
 
 _PIECE: Final = 65_536
 
+_REASON: Final = 1_000
+"""Characters of a reason at most: some quote what was sent."""
+
 log = logging.getLogger(__name__)
 
 
@@ -66,7 +69,13 @@ class Authors:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Talk with an author who has connected."""
-        address = str(writer.get_extra_info("peername")[0])
+        peer = writer.get_extra_info("peername")
+        if peer is None:
+            # Gone before anybody could ask who it was.
+            self.answers["gone"] += 1
+            writer.transport.abort()
+            return
+        address = str(peer[0])
         if not self._admits(address):
             log.warning("Author %s: the address is not allowed", address)
             self.answers["refused"] += 1
@@ -147,7 +156,8 @@ class Authors:
                     pass
 
     def _nak(self, origin: str, reason: str) -> Message:
-        return Message("nak", origin, self._ivoid, result=reason)
+        told = reason if len(reason) <= _REASON else f"{reason[:_REASON]} ..."
+        return Message("nak", origin[:_REASON], self._ivoid, result=told)
 
     def _answer(self, writer: asyncio.StreamWriter, outcome: str, message: Message) -> None:
         self.answers[outcome] += 1

@@ -32,6 +32,8 @@ class Judgement:
     ----------
     outcome
         The status of the verdict, or failed.
+    fault
+        Whether it failed by something that nobody has thought of, and is likely to do so again.
     """
 
     signal: Signal
@@ -39,6 +41,7 @@ class Judgement:
     ivoid: str | None
     reason: str
     event_id: int | None = None
+    fault: bool = False
 
 
 async def judge(accept: Accept, raw: bytes, source: Source) -> Judgement:
@@ -54,5 +57,6 @@ async def judge(accept: Accept, raw: bytes, source: Source) -> Judgement:
         return Judgement(Signal.FAILED, "failed", None, f"Not stored; send it again later: {error.message}")
     except Exception:
         log.exception("A packet of %s was not stored", source.name)
-        return Judgement(Signal.FAILED, "failed", None, "Not stored, by a fault of the broker; send it again later")
+        reason = "Not stored, by a fault of the broker; send it again later"
+        return Judgement(Signal.FAILED, "failed", None, reason, fault=True)
     return Judgement(_SIGNALS[verdict.status], verdict.status, verdict.ivoid, verdict.reason, verdict.event_id)

@@ -45,6 +45,12 @@ FILTER_LIMIT: Final = 1.0
 """Seconds that the filters of one subscriber may take for one event. The XPath that is allowed takes less, but for the
 largest events made for that purpose; who still takes longer holds up all others, once."""
 
+SHARE: Final = 0.1
+"""Of the time that there is, what one subscriber may take by talking: who costs more is listened to less often."""
+
+NONSENSE_LIMIT: Final = 100
+"""Messages of a subscriber that are none of the protocol, and requests to be configured, until he is cut off."""
+
 _HIGH_WATER: Final = 65_536
 """Bytes in a transport from which on frames wait in the queue: those are shared, transports may copy."""
 
@@ -113,7 +119,7 @@ class Subscribers:
     admits
         Whether somebody at this address may subscribe.
     limit
-        Subscribers at once.
+        Subscribers at once; half as many from one address.
     since
         The archive, for those who want to catch up; without one they are told that it cannot be done.
     """
@@ -133,6 +139,11 @@ class Subscribers:
         """When the broker stopped, the events after this one had not been sent: who connects gets them first."""
         self._resting: list[Subscriber] = []
 
+    def are_full(self, address: str) -> bool:
+        """Whether there is no room for another one from there."""
+        from_there = sum(member.address == address for member in self.members)
+        return len(self.members) >= self.limit or from_there >= max(1, self.limit // 2)
+
     def protocol(self) -> Subscriber:
         """For a new connection."""
         return Subscriber(self)
@@ -151,8 +162,11 @@ class Subscribers:
             for subscriber in tuple(self.members):
                 subscriber.tick(message)
 
-    def rest(self, subscriber: Subscriber) -> None:
-        """Listen to a subscriber again after a while, together with others."""
+    def rest(self, subscriber: Subscriber, spent: float) -> None:
+        """Listen to a subscriber again after a while, together with others; later, if it took so many seconds."""
+        if spent > REST * SHARE:
+            asyncio.get_running_loop().call_later(spent / SHARE, subscriber.listen)
+            return
         if not self._resting:
             asyncio.get_running_loop().call_later(REST, self._wake)
         self._resting.append(subscriber)
@@ -180,7 +194,7 @@ class Subscriber(asyncio.Protocol):
         self._session = Session(SUBSCRIBER)
         self._frames = Frames(LIMIT)
         self._transport: asyncio.Transport
-        self._address = ""
+        self.address = ""
         self._ivoid: str | None = None
         self._connected_at = datetime.now(UTC).replace(tzinfo=None)
         self._filter = Filter()
@@ -193,16 +207,24 @@ class Subscriber(asyncio.Protocol):
         self._catch_up_from: int | datetime = 0
         self._held: list[Published] | None = None
         self._last = 0
-        self._sent = self._acknowledged = self._unanswered = 0
+        self._sent = self._acknowledged = self._unanswered = self._nonsense = 0
+        self._written = 0
+        self._read_before = -1
 
     # What the event loop tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._address = str(transport.get_extra_info("peername")[0])
-        if not self._others.admits(self._address):
+        peer = transport.get_extra_info("peername")
+        if peer is None:
+            # Gone before anybody could ask who it was.
+            self._session.state = State.CLOSED
+            self._transport.abort()
+            return
+        self.address = str(peer[0])
+        if not self._others.admits(self.address):
             self.drop("The address is not allowed")
-        elif len(self._others.members) >= self._others.limit:
+        elif self._others.are_full(self.address):
             self.drop("There are too many subscribers")
         else:
             self._others.members.add(self)
@@ -219,8 +241,8 @@ class Subscriber(asyncio.Protocol):
             self._catching_up.cancel()
 
     def data_received(self, data: bytes) -> None:
+        begin = time.perf_counter()
         self._transport.pause_reading()
-        self._others.rest(self)
         self._unanswered = 0
         for message in self._frames.feed(data):
             if self._session.state is State.CLOSED:
@@ -229,6 +251,7 @@ class Subscriber(asyncio.Protocol):
                 self._act(Signal.OVERSIZED, b"")
             else:
                 self._act(signal_of(role_of(message)), message)
+        self._others.rest(self, time.perf_counter() - begin)
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -239,6 +262,7 @@ class Subscriber(asyncio.Protocol):
         while self._queue and not self._paused:
             waiting = self._queue.popleft()
             self._waiting -= len(waiting)
+            self._written += len(waiting)
             self._transport.write(waiting)
         if not self._paused:
             self._room.set()
@@ -260,6 +284,11 @@ class Subscriber(asyncio.Protocol):
 
     def tick(self, iamalive: bytes) -> None:
         """Time for a sign of life."""
+        read = self._written - self._transport.get_write_buffer_size()
+        if self._paused and read == self._read_before:
+            self.drop("Does not read")
+            return
+        self._read_before = read
         if self._unanswered >= UNANSWERED_LIMIT:
             self._act(Signal.SILENCE, b"")
             return
@@ -268,7 +297,7 @@ class Subscriber(asyncio.Protocol):
 
     def drop(self, reason: str) -> None:
         """Cut the connection; what waits is thrown away."""
-        log.info("Subscriber %s is cut off: %s", self._address, reason)
+        log.info("Subscriber %s is cut off: %s", self.address, reason)
         self._others.dropped[reason] += 1
         self._others.members.discard(self)
         self._session.state = State.CLOSED
@@ -279,7 +308,7 @@ class Subscriber(asyncio.Protocol):
     def shown(self) -> SubscriberState:
         """What is to be seen from outside."""
         return SubscriberState(
-            address=self._address,
+            address=self.address,
             ivoid=self._ivoid,
             connected_at=self._connected_at,
             filters=self._filter,
@@ -292,6 +321,10 @@ class Subscriber(asyncio.Protocol):
     # What follows from the table.
 
     def _act(self, signal: Signal, message: bytes) -> None:
+        self._nonsense += signal in (Signal.EVENT, Signal.AUTHENTICATE)
+        if self._nonsense > NONSENSE_LIMIT:
+            self.drop("Talks nonsense")
+            return
         match self._session.on(signal):
             case Action.CONFIGURE:
                 self._configure(message)
@@ -313,7 +346,7 @@ class Subscriber(asyncio.Protocol):
         except UsageError as error:
             faults.append(error.message)
         if faults:
-            log.info("Subscriber %s asks for what cannot be done: %s", self._address, "; ".join(faults))
+            log.info("Subscriber %s asks for what cannot be done: %s", self.address, "; ".join(faults))
             self._send(frame(Message("nak", message.origin, self._others.ivoid, result="; ".join(faults)).encode()))
 
     def _begin_to_catch_up(self, since: int | datetime, delay: float = 0.0) -> None:
@@ -334,7 +367,7 @@ class Subscriber(asyncio.Protocol):
             self._held = []
             await self._replay(archive, position)
         except ServiceError as error:
-            log.warning("Subscriber %s cannot catch up: %s", self._address, error.message)
+            log.warning("Subscriber %s cannot catch up: %s", self.address, error.message)
             self.drop("The archive failed")
             return
         held, self._held, self._catching_up = self._held, None, None
@@ -371,6 +404,7 @@ class Subscriber(asyncio.Protocol):
             self._queue.extend(frames)
             self._wait(sum(len(frame) for frame in frames))
         else:
+            self._written += sum(len(frame) for frame in frames)
             self._transport.writelines(frames)
 
     def _wait(self, length: int) -> None:

@@ -25,11 +25,17 @@ FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 300.0
 """Seconds before the next attempt: from the first to the longest, doubled each time and spread by a quarter."""
 
+FAULTS_LIMIT: Final = 3
+"""Attempts with an event that the archive stumbles over, until it is passed over: others wait behind it."""
+
 SILENCE_LIMIT: Final = 150.0
 """Seconds without a sign of life after which a connection counts as dead: brokers send one every 60 s."""
 
 _CONNECT_TIMEOUT: Final = 20.0
 _PIECE: Final = 65_536
+
+_SHOWN: Final = 2_000
+"""Bytes of an event in the log."""
 
 log = logging.getLogger(__name__)
 
@@ -156,11 +162,16 @@ class Upstream:
 
     async def _judge(self, session: Session, event: bytes) -> Message | None:
         judgement = await self._judgement(event)
-        pause = self._first_pause
+        pause, faults = self._first_pause, int(judgement.fault)
         while session.on(judgement.signal) is Action.RETRY:
+            if faults == FAULTS_LIMIT:
+                log.error("Upstream broker %s: an event is passed over: %r", self.address, event[:_SHOWN])
+                session.on(Signal.REFUSED)
+                return None
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             judgement = await self._judgement(event)
+            faults += judgement.fault
         # What has no identifier cannot be acknowledged.
         return None if judgement.ivoid is None else Message("ack", judgement.ivoid, self._ivoid)
 
