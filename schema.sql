@@ -1184,6 +1184,7 @@ CREATE TABLE IF NOT EXISTS alerts.voevent (
     far double precision,
     xml text NOT NULL,
     received_from text NOT NULL,
+    sender text,
     received_at timestamp NOT NULL,
     stored_at timestamp NOT NULL DEFAULT (clock_timestamp() AT TIME ZONE 'UTC'),
     acknowledged_at timestamp,
@@ -1222,6 +1223,26 @@ CREATE TABLE IF NOT EXISTS alerts.citation (
 );
 CREATE INDEX IF NOT EXISTS citation_cited ON alerts.citation (cited_ivoid);
 CREATE INDEX IF NOT EXISTS citation_event ON alerts.citation (event_id);
+
+-- Which packets of the archive cite which. A citation of an event, not of one notice of it, means all notices that came
+-- before. Only kin, of one stream and role, replace or retract each other: a test retracts no observation.
+CREATE OR REPLACE VIEW alerts.cited AS
+SELECT found.*, found.citing_stream = found.stream AND found.citing_role = found."role" AS kin
+FROM (
+    SELECT c.event_id, citing.ivoid, citing.stream AS citing_stream, citing."role" AS citing_role,
+        lower(btrim(c.cite, E' \t\r\n')) AS cite,
+        packet.event_id AS cited_event_id, packet.ivoid AS cited_ivoid, packet.stream, packet."role"
+    FROM alerts.citation c
+    JOIN alerts.voevent citing ON citing.event_id = c.event_id
+    JOIN alerts.voevent packet ON packet.ivoid = c.cited_ivoid AND packet.event_id <> c.event_id
+    UNION ALL
+    SELECT c.event_id, citing.ivoid, citing.stream, citing."role", lower(btrim(c.cite, E' \t\r\n')),
+        packet.event_id, packet.ivoid, packet.stream, packet."role"
+    FROM alerts.citation c
+    JOIN alerts.voevent citing ON citing.event_id = c.event_id
+    JOIN alerts.voevent packet
+      ON packet.event_ivoid = c.cited_ivoid AND packet.ivoid <> c.cited_ivoid AND packet.event_id < c.event_id
+) found;
 
 -- Sky maps as ranges of cells of order 29, both ends included; credible_level is the probability that all cells at least
 -- as dense hold together.
@@ -1278,6 +1299,7 @@ CREATE TABLE IF NOT EXISTS vo_service.alert_conflict (
     ivoid text NOT NULL,
     raw bytea NOT NULL,
     received_from text NOT NULL,
+    sender text,
     received_at timestamp NOT NULL
 );
 

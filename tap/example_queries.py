@@ -60,7 +60,6 @@ def example_queries(catalog: Catalog) -> list[Query]:
     queries += [query for table in published[TABLES:] for query in _given(table)]
     queries += _matches([table for table in shown if table.position and table.rows])
     names = {table.full_name for table in shown}
-    queries += _in_sky_map(catalog, shown)
     queries += [_join(key) for key in catalog.keys if key.from_table in names]
     return queries + list(_metadata())
 
@@ -252,28 +251,6 @@ def _match(near: Table, table: Table) -> Query:
         ),
         (near.full_name, table.full_name),
         f"Pairs of rows that lie within {radius:g} deg of each other.",
-    )
-
-
-def _in_sky_map(catalog: Catalog, tables: list[Table]) -> Iterator[Query]:
-    """The rows of the first table with positions in the region of a sky map, if maps are published."""
-    table = next((table for table in tables if table.position is not None and table.rows), None)
-    if table is None or table.position is None or catalog.table("alerts", "skymap") is None:
-        return
-    ra, dec = (adql_name(name) for name in (table.position.ra, table.position.dec))
-    yield Query(
-        f"{table.full_name}: in the 90 % region of a sky map",
-        _adql(
-            f"SELECT TOP 1000 {_shown(table, 'e.')}, s.credible_level",
-            "FROM alerts.skymap AS s",
-            f"JOIN {table.full_name} AS e",
-            f"  ON ivo_healpix_index(29, e.{ra}, e.{dec}) BETWEEN s.hpx_first AND s.hpx_last",
-            "WHERE s.event_id IN (SELECT MAX(event_id) FROM alerts.skymap)",
-            "  AND s.credible_level <= 0.9",
-        ),
-        ("alerts.skymap", table.full_name),
-        "Of the alert that came last of those with a map; replace the condition on event_id by one on ivoid for another"
-        " alert. The map is kept as ranges of cells, by which the rows are found.",
     )
 
 

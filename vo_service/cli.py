@@ -41,6 +41,7 @@ from voevent.archive.insertion import Original
 from voevent.broker import publish_packet, running_broker
 from voevent.configuration import alerts_file
 from voevent.convert import to_packet
+from voevent.match.online import run_matching
 from voevent.match.replay import current_transaction, match_loaded, rematch
 from voevent.match.scramble import scramble_rule
 
@@ -181,17 +182,12 @@ def broker(
     settings = load_settings(state=state, voevent_author_port=author_port, voevent_subscriber_port=subscriber_port)
     set_up_logs(settings)
     # Whoever keeps this process has brought the database up to date.
-    with open_database(settings) if supervised else database(settings) as access:
+    with open_database(settings) if supervised else database(settings) as access, kept_running(settings, "matcher"):
         uvloop.run(_run_broker(settings, access, until_eof=supervised))
 
 
 async def _run_broker(settings: Settings, access: Access, *, until_eof: bool) -> None:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    if until_eof:
-        loop.add_reader(sys.stdin, stopped.set)
+    stopped = _stop_signal(until_eof=until_eof)
     async with running_broker(settings, access) as running:
         if not until_eof:
             out.print(
@@ -200,6 +196,36 @@ async def _run_broker(settings: Settings, access: Access, *, until_eof: bool) ->
                 markup=False,
             )
         await stopped.wait()
+
+
+@commands.command(hidden=True)
+def matcher(supervised: Annotated[bool, typer.Option(hidden=True)] = False, state: State = None) -> None:
+    """Match alerts as they are stored; `broker` runs this beside itself."""
+    settings = load_settings(state=state)
+    set_up_logs(settings)
+    with open_database(settings) if supervised else database(settings) as access:
+        uvloop.run(_run_matcher(settings, access, until_eof=supervised))
+
+
+async def _run_matcher(settings: Settings, access: Access, *, until_eof: bool) -> None:
+    stopped = asyncio.create_task(_stop_signal(until_eof=until_eof).wait())
+    matching = asyncio.create_task(run_matching(settings, access))
+    await asyncio.wait((stopped, matching), return_when=asyncio.FIRST_COMPLETED)
+    if matching.done():
+        matching.result()
+    matching.cancel()
+    await asyncio.gather(matching, return_exceptions=True)
+
+
+def _stop_signal(*, until_eof: bool) -> asyncio.Event:
+    """Is set when this process is told to stop: by a signal, or by the end of standard input."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    if until_eof:
+        loop.add_reader(sys.stdin, stopped.set)
+    return stopped
 
 
 @commands.command()

@@ -31,7 +31,7 @@ async def take_in(request: Request, settings: Settings, store: AlertStore, stamp
     """
     expect_author(request, settings)
     raw = await _body(request, settings.voevent_size_limit)
-    source = Source("author", f"http:{request.client.host if request.client else ''}")
+    source = Source("author", "http", request.client.host if request.client else None)
     try:
         packet = await asyncio.to_thread(to_packet, raw, settings)
     except (AlertError, PacketError) as error:

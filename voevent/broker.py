@@ -1,8 +1,9 @@
-"""The broker as a process: everything about alerts that is not HTTP.
+"""The broker as a process: everything about alerts that is neither HTTP nor arithmetic.
 
-    authors, other brokers, streams -> archive -> subscribers (VTP), sinks, matching
+    authors, other brokers, streams -> archive -> subscribers (VTP), sinks
 
 The archive is between the two, so that events which arrive by HTTP, or by another process, reach all of them as well.
+Matching (voevent.match.online) has a process of its own: what it computes would hold up the sockets.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from voevent.archive.insertion import Original
 from voevent.archive.stamps import Stamps, stamping
 from voevent.archive.store import AlertStore, StoredEvent
 from voevent.configuration import alerts_file
-from voevent.match.online import run_matching
+from voevent.match.online import NAME as MATCHING
 from voevent.operations.state import report_broker
 from voevent.pipeline import Source, Verdict, accept
 from voevent.publish.news import listening
@@ -56,10 +57,10 @@ async def running_broker(settings: Settings, access: Access) -> AsyncIterator[Br
         broker = _broker(settings, store, stamps)
         sources = Sources(settings, configured.sources, store, access)
         publishing = await VtpPublishing.begin(broker, store, stamps)
+        await store.position(MATCHING)  # what is stored from now on is matched
         parts: dict[str, Callable[[], Awaitable[None]]] = {
             "subscribers": partial(publishing.run, news),
             "sources": sources.run,
-            "matching": partial(run_matching, settings, access, database, configured.rules, store, news),
             "report": partial(report_broker, access, broker, sources),
         }
         for sink in make_sinks(settings, configured.sinks):

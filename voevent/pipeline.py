@@ -31,11 +31,18 @@ class Source:
     kind
         An author's packets must be valid. Those of a stream that others have let pass are kept with a warning.
     name
-        For the archive: an address or the name of a stream.
+        For the archive, where everybody may read it: the name of a stream, or by what way an author sent it.
+    address
+        An author's; it is kept apart.
     """
 
     kind: Literal["author", "stream"]
     name: str
+    address: str | None = None
+
+    def __str__(self) -> str:
+        """As operators see it."""
+        return self.name if self.address is None else f"{self.name}:{self.address}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +69,22 @@ async def accept(raw: bytes, source: Source, store: AlertStore, original: Origin
     if faults and source.kind == "author":
         return _refused(packet.ivoid, "; ".join(fault.message for fault in faults), source)
     warning = "; ".join(fault.message for fault in faults) or None
-    outcome = await store.store(Arrival(packet, source.name, received_at, warning, original))
+    outcome = await store.store(Arrival(packet, source.name, received_at, warning, original, source.address))
     return _told(outcome, packet, source)
 
 
 def _told(outcome: Outcome, packet: Packet, source: Source) -> Verdict:
-    about = {"ivoid": packet.ivoid, "event_id": outcome.event_id, "source": source.name}
+    about = {"ivoid": packet.ivoid, "event_id": outcome.event_id, "source": str(source)}
     if outcome.status == "stored":
-        log.info("Stored %s of %s", packet.ivoid, source.name, extra=about)
+        log.info("Stored %s of %s", packet.ivoid, source, extra=about)
         return Verdict("accepted", packet.ivoid, "", outcome.event_id)
     if outcome.status == "duplicate":
         return Verdict("duplicate", packet.ivoid, f"{packet.ivoid} was seen before", outcome.event_id)
-    log.warning("%s sent another packet under the known identifier %s", source.name, packet.ivoid, extra=about)
+    log.warning("%s sent another packet under the known identifier %s", source, packet.ivoid, extra=about)
     reason = f"Another packet is known under {packet.ivoid}; an update needs an identifier of its own"
     return Verdict("conflict", packet.ivoid, reason, outcome.event_id)
 
 
 def _refused(ivoid: str | None, reason: str, source: Source) -> Verdict:
-    log.info("Refused a packet of %s: %s", source.name, reason, extra={"ivoid": ivoid, "source": source.name})
+    log.info("Refused a packet of %s: %s", source, reason, extra={"ivoid": ivoid, "source": str(source)})
     return Verdict("invalid", ivoid, reason)

@@ -72,7 +72,6 @@ def test_every_example_has_a_name_a_query_and_its_tables(page: httpx.Response) -
     assert {table for example in found for table in example["table"]} == {
         "demo.events",
         "demo.alerts",
-        "alerts.skymap",
         "tap_schema.tables",
         "tap_schema.columns",
     }

@@ -310,6 +310,20 @@ def test_an_update_revises(connection: Connection, cite: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(("cite", "status"), [("supersedes", "superseded"), ("retraction", "retracted")])
+def test_who_cites_an_event_means_all_notices_of_it_so_far(connection: Connection, cite: str, status: str) -> None:
+    about = "ivo://icecube/gold#IC"
+    first = Event(**{**ICECUBE.__dict__, "ivoid": f"{about}_a", "about": about})
+    second = changed(first, f"{about}_b", "followup", dec=5.2)
+    accept(connection, KM3NET, first, second, Event(f"{about}_c", cites=((about, cite),), about=about))
+    assert [(row[1], row[10], row[11]) for row in coincidences(connection)] == [
+        (first.ivoid, 1, status),
+        (second.ivoid, 2, status),
+    ]
+    accept(connection, Event(**{**first.__dict__, "ivoid": f"{about}_d"}))
+    assert [row[11] for row in coincidences(connection)] == [status, status, "current"]
+
+
 def test_an_update_of_the_second_that_does_not_match_any_more(connection: Connection) -> None:
     accept(connection, ICECUBE, KM3NET, changed(KM3NET, "ivo://km3net/he#2", "supersedes", dec=20.0))
     assert [(row[2], row[11]) for row in coincidences(connection)] == [(KM3NET.ivoid, "superseded")]

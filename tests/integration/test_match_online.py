@@ -25,7 +25,6 @@ from vo_service.catalog.store import read_catalog
 from vo_service.config import Settings, load_settings
 from vo_service.database.access import Access
 from vo_service.database.init import initialise
-from vo_service.database.pools import Database
 from vo_service.errors import UnavailableError
 from vo_service.ingest.load import load
 from voevent.alert import Alert, Kind, Position, Role
@@ -40,7 +39,6 @@ from voevent.match.rules import Rule
 from voevent.match.scramble import scramble_rule
 from voevent.packet import Citation, read_packet
 from voevent.pipeline import Source, accept
-from voevent.publish.news import listening
 from voevent.skymap_fits import read_skymap
 
 NOON = datetime(2020, 1, 16, 12)
@@ -189,7 +187,7 @@ async def match_all(world: World, matching: Matching, after: int = 0) -> None:
     """Deliver what is stored, and what that brings about."""
     while events := await world.store.after(after):
         for event in events:
-            await matching.deliver(event)
+            [number async for number in matching.deliver_all([event])]
             after = event.event_id
 
 
@@ -305,18 +303,18 @@ def _interrupted(matching: Matching, monkeypatch: pytest.MonkeyPatch, step: int)
         if step < 4:
             raise StoppedError
 
-    def not_done(event_id: int, published: Sequence[Publication]) -> None:
+    def not_done(event_ids: Sequence[int], published: Sequence[Publication]) -> None:
         if step == 5:
-            done(event_id, published)
+            done(event_ids, published)
         raise StoppedError
 
-    async def twice(event: Any) -> None:  # noqa: ANN401
+    async def twice(event_id: int) -> None:
         with monkeypatch.context() as patched:
             patched.setattr(online, "publish", some)
             patched.setattr(matching, "_done", not_done)
             with pytest.raises(StoppedError):
-                await deliver(event)
-        await deliver(event)
+                await deliver(event_id)
+        await deliver(event_id)
 
     monkeypatch.setattr(matching, "deliver", twice)
     return matching
@@ -429,21 +427,18 @@ async def test_scrambled_events_tell_how_often_a_coincidence_comes_about(world: 
 
 
 async def test_events_are_matched_as_they_are_stored(world: World) -> None:
-    settings = load_settings(authority="org.example")
-    rules = [Rule.model_validate(GW_NU)]
-    async with Database(world.access, settings) as database, listening(database) as news:
-        await world.store.position(NAME)
-        matching = asyncio.create_task(run_matching(settings, world.access, database, rules, world.store, news))
-        try:
-            await take(world, GW, "S1", skymap=MAP)
-            await until(lambda: len(world.published) == 2)
-            last = await world.store.last()
-            await until(
-                lambda: world.rows("SELECT last_event FROM vo_service.alert_sink WHERE name = 'matching'")[0][0] == last
-            )
-        finally:
-            matching.cancel()
-            await asyncio.gather(matching, return_exceptions=True)
+    await world.store.position(NAME)
+    matching = asyncio.create_task(run_matching(world.with_rules(GW_NU), world.access))
+    try:
+        await take(world, GW, "S1", skymap=MAP)
+        await until(lambda: len(world.published) == 2)
+        last = await world.store.last()
+        await until(
+            lambda: world.rows("SELECT last_event FROM vo_service.alert_sink WHERE name = 'matching'")[0][0] == last
+        )
+    finally:
+        matching.cancel()
+        await asyncio.gather(matching, return_exceptions=True)
 
 
 async def test_a_connection_that_is_lost_is_opened_again(world: World) -> None:
@@ -454,8 +449,8 @@ async def test_a_connection_that_is_lost_is_opened_again(world: World) -> None:
     world.rows("SELECT pg_terminate_backend(%s)", matching._database._open.info.backend_pid)
     (event,) = await world.store.after(0, 1)
     with pytest.raises(UnavailableError):
-        await matching.deliver(event)
-    await matching.deliver(event)
+        [number async for number in matching.deliver_all([event])]
+    [number async for number in matching.deliver_all([event])]
     assert len(world.published) == 2
 
 

@@ -6,17 +6,22 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import datetime
 
 import httpx
 import psycopg
 import pytest
 import pyvo
 
+from tests.support.alerts import AUTHOR
 from tests.support.served import served
 from tests.support.voevents import packet
 from vo_service.app import OWN
 from vo_service.database.access import Access
 from vo_service.database.init import initialise
+from voevent.alert import Alert
+from voevent.build import build_packet
+from voevent.packet import read_packet
 
 WORD = "of authors"
 TOKEN = {"Authorization": f"Bearer {WORD}"}
@@ -133,3 +138,29 @@ def test_only_authors_publish(url: str, ivoid: str) -> None:
     for headers in ({}, {"Authorization": "Bearer wrong"}):
         assert httpx.post(f"{url}/voevent", content=packet(ivoid), headers=headers).status_code == 403
     assert httpx.get(f"{url}/voevent/{ivoid.replace('#', '%23')}").status_code == 404
+
+
+def test_a_citation_of_an_event_means_all_its_earlier_notices(url: str, access: Access) -> None:
+    event = f"S{uuid.uuid4().hex[:10]}"
+    alert = Alert(event=event, time=datetime(2026, 11, 21), written=datetime(2026, 11, 21, 0, 1), role="test")
+    notices = [
+        alert.model_copy(update={"edition": "1"}),
+        alert.model_copy(update={"edition": "2", "kind": "supersedes"}),
+        alert.model_copy(update={"edition": "3", "kind": "retraction"}),
+        alert.model_copy(update={"edition": "4"}),
+        alert.model_copy(update={"edition": "5", "kind": "retraction", "role": "observation"}),
+    ]
+    packets = [build_packet(notice, AUTHOR) for notice in notices]
+    assert [sent(url, raw)[0] for raw in packets] == [201] * 5
+    with psycopg.connect(access.owner.conninfo) as connection:
+        rows = connection.execute(
+            "SELECT ivoid, cited_ivoid, cite FROM alerts.cited WHERE kin AND cited_ivoid LIKE %s ORDER BY 1, 2",
+            (f"%#{event}_%",),
+        ).fetchall()
+    first, second, third, *_ = (read_packet(raw).ivoid for raw in packets)
+    # Not the notice that came afterwards; and a retraction of an observation says nothing of a test.
+    assert rows == [
+        (second, first, "supersedes"),
+        (third, first, "retraction"),
+        (third, second, "retraction"),
+    ]

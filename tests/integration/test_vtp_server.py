@@ -38,7 +38,7 @@ async def test_an_event_is_acknowledged_and_sent_byte_for_byte(archive: Archive)
         answer = await submit(running.author_port, raw)
         assert (answer.role, answer.origin, answer.response) == ("ack", ivoid("1"), running.ivoid)
         assert await peer.receive() == raw
-    assert archive.sources == [Source("author", "tcp:127.0.0.1")]
+    assert archive.sources == [Source("author", "tcp", "127.0.0.1")]
 
 
 @pytest.mark.parametrize(

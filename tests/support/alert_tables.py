@@ -28,18 +28,20 @@ class Event:
     role: str = "observation"
     cites: tuple[tuple[str, str], ...] = ()
     skymap: SkyMap | None = None
+    about: str | None = None
+    """Identifier of the event, if it is not that of the notice."""
 
 
 def add_event(connection: Connection, event: Event) -> int:
     """Write an alert; gives its number."""
     index = None if event.ra is None or event.dec is None else int(hpx(event.ra, event.dec))
     row = connection.execute(
-        'INSERT INTO alerts.voevent (ivoid, "role", version, stream, event_ivoid, event_time, ra, "dec", error_radius, far, hpx,'
-        " xml, raw, digest, received_from, received_at)"
+        'INSERT INTO alerts.voevent (ivoid, "role", version, stream, event_ivoid, event_time, ra, "dec", error_radius,'
+        " far, hpx, xml, raw, digest, received_from, received_at)"
         " VALUES (%s, %s, '2.0', %s, %s, %s, %s, %s, %s, %s, %s, '', '', sha256(%s::bytea), 'test', now())"
         " RETURNING event_id",
-        (event.ivoid, event.role, event.ivoid.split("#")[0], event.ivoid, event.time, event.ra, event.dec, event.error, event.far,
-         index, event.ivoid.encode()),
+        (event.ivoid, event.role, event.ivoid.split("#")[0], event.about or event.ivoid, event.time, event.ra,
+         event.dec, event.error, event.far, index, event.ivoid.encode()),
     ).fetchone()  # fmt: skip
     assert row is not None
     event_id = int(row[0])

@@ -42,6 +42,8 @@ class Arrival:
     received_at: datetime
     warning: str | None = None
     original: Original | None = None
+    sender: str | None = None
+    """Address of an author, which is not published."""
 
     @cached_property
     def digest(self) -> bytes:
@@ -67,6 +69,7 @@ _EVENT: Final = {
     "far": "double precision",
     "xml": "text",
     "received_from": "text",
+    "sender": "text",
     "received_at": "timestamp",
     "warning": "text",
     "hpx": "bigint",
@@ -186,6 +189,7 @@ def _event(arrival: Arrival) -> dict[str, object]:
         "far": false_alarm_rate(packet.params),
         "xml": packet.raw.decode("utf-8", "replace").replace("\0", "\ufffd"),
         "received_from": arrival.received_from,
+        "sender": arrival.sender,
         "received_at": _iso(arrival.received_at),
         "warning": arrival.warning,
         "hpx": None if where.ra is None or where.dec is None else int(hpx(where.ra, where.dec)),

@@ -131,16 +131,24 @@ _REACHED: Final = """
         SELECT %s::text
         UNION
         SELECT next.ivoid FROM reached r CROSS JOIN LATERAL (
-            SELECT c.cited_ivoid AS ivoid FROM alerts.voevent v JOIN alerts.citation c USING (event_id)
+            SELECT c.cited_ivoid AS ivoid FROM alerts.cited c WHERE c.ivoid = r.ivoid
+            UNION ALL
+            SELECT c.ivoid FROM alerts.cited c WHERE c.cited_ivoid = r.ivoid
+            UNION ALL
+            SELECT c.cited_ivoid FROM alerts.voevent v JOIN alerts.citation c USING (event_id)
             WHERE v.ivoid = r.ivoid
+              AND NOT EXISTS (SELECT FROM alerts.voevent e WHERE e.event_ivoid = c.cited_ivoid)
             UNION ALL
             SELECT c.ivoid FROM alerts.citation c WHERE c.cited_ivoid = r.ivoid) next),
     first AS (SELECT ivoid FROM reached LIMIT %s)
     SELECT first.ivoid, v.event_id FROM first LEFT JOIN alerts.voevent v ON v.ivoid = first.ivoid"""
 
 _CITATIONS: Final = f"""
-    SELECT DISTINCT c.ivoid, c.cited_ivoid, {CITE} FROM alerts.citation c
-    WHERE c.event_id = ANY (%s::bigint[]) AND c.cited_ivoid = ANY (%s::text[]) ORDER BY 1, 2, 3"""  # noqa: S608 (our own words)
+    SELECT DISTINCT ivoid, cited_ivoid, cite FROM (
+        SELECT event_id, ivoid, cited_ivoid, cite FROM alerts.cited
+        UNION ALL
+        SELECT c.event_id, c.ivoid, c.cited_ivoid, {CITE} FROM alerts.citation c) c
+    WHERE event_id = ANY (%s::bigint[]) AND cited_ivoid = ANY (%s::text[]) ORDER BY 1, 2, 3"""  # noqa: S608 (our own words)
 
 
 async def coincidences_of(database: Database, ivoid: str) -> list[dict[str, Any]]:

@@ -36,7 +36,9 @@ def event_ivoid(packet: Packet) -> str:
     It is the packet's own where no parameter names the event. All notices of one event have the same one, but for those
     of another role.
     """
-    name = next((p.value for p in packet.params if p.group is None and p.name.lower() == "event_name" and p.value), None)
+    name = next(
+        (p.value for p in packet.params if p.group is None and p.name.lower() == "event_name" and p.value), None
+    )
     if name is None or not packet.local_id:
         return packet.ivoid
     return packet.ivoid[: len(packet.stream) + 1] + local_id_of([name], packet.role)

@@ -117,13 +117,10 @@ _KIND: Final = f"""coalesce((
         THEN 'supersedes' WHEN count(*) > 0 THEN 'followup' END
     FROM alerts.citation c WHERE c.event_id = v.event_id), 'initial')"""  # noqa: S608 (our own words)
 
-_STATUS: Final = f"""(
-    SELECT CASE WHEN bool_or({CITE} = 'retraction') THEN 'retracted' WHEN bool_or({CITE} = 'supersedes')
+_STATUS: Final = """(
+    SELECT CASE WHEN bool_or(c.cite = 'retraction') THEN 'retracted' WHEN bool_or(c.cite = 'supersedes')
         THEN 'superseded' ELSE 'current' END
-    FROM alerts.citation c JOIN alerts.voevent citing USING (event_id)
-    WHERE c.cited_ivoid = v.ivoid AND citing.ivoid <> v.ivoid
-      AND citing.stream = v.stream AND citing."role" = v."role")"""  # noqa: S608 (our own words)
-"""Only packets of the same stream and role replace or retract each other: a test retracts no observation."""
+    FROM alerts.cited c WHERE c.cited_event_id = v.event_id AND c.kin)"""
 
 
 def _select(columns: str, *more: str) -> str:

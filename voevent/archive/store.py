@@ -176,12 +176,6 @@ class AlertStore:
         """The events that were stored from a moment (UTC) on, in order: some of them, as `after`."""
         return await self._events("stored_at >= %s", moment, limit)
 
-    async def raw(self, ivoid: str) -> bytes | None:
-        """The bytes of a packet; None if there is none of this identifier."""
-        async with self._connection() as connection:
-            row = await _row(connection, "SELECT raw FROM alerts.voevent WHERE ivoid = %s", ivoid)
-        return bytes(row[0]) if row else None
-
     async def last(self) -> int:
         """Number of the newest event; 0 if there is none."""
         async with self._connection() as connection:
@@ -196,7 +190,7 @@ class AlertStore:
         return int(row[0]) if row else 0
 
     async def position(self, sink: str, begin: int | None = None) -> int:
-        """The last event that a sink has; one that is new begins after `begin`, if not given, after the newest event."""
+        """The last event that a sink has; one that is new begins after `begin`, else after the newest event."""
         async with self._connection() as connection:
             row = await _row(
                 connection,
@@ -228,9 +222,11 @@ class AlertStore:
         """A sink does not get an event, for a reason that is kept; it has all others up to this one."""
         await self._execute(
             "WITH noted AS ("
-            " INSERT INTO vo_service.alert_undelivered (sink, event_id, reason) VALUES (%(sink)s, %(event)s, %(reason)s)"
+            " INSERT INTO vo_service.alert_undelivered (sink, event_id, reason)"
+            " VALUES (%(sink)s, %(event)s, %(reason)s)"
             " ON CONFLICT (sink, event_id) DO UPDATE SET reason = excluded.reason, at = excluded.at)"
-            " UPDATE vo_service.alert_sink SET last_event = %(event)s, updated_at = now(), failures = 0, last_error = NULL"
+            " UPDATE vo_service.alert_sink"
+            " SET last_event = %(event)s, updated_at = now(), failures = 0, last_error = NULL"
             " WHERE name = %(sink)s AND last_event < %(event)s",
             {"sink": sink, "event": event_id, "reason": reason},
         )
@@ -291,7 +287,8 @@ async def _known(connection: _Connection, arrival: Arrival) -> Outcome:
     if digest == arrival.digest:
         return Outcome("duplicate", event_id)
     await connection.execute(
-        "INSERT INTO vo_service.alert_conflict (ivoid, raw, received_from, received_at) VALUES (%s, %s, %s, %s)",
-        (arrival.packet.ivoid, arrival.packet.raw, arrival.received_from, arrival.received_at),
+        "INSERT INTO vo_service.alert_conflict (ivoid, raw, received_from, sender, received_at)"
+        " VALUES (%s, %s, %s, %s, %s)",
+        (arrival.packet.ivoid, arrival.packet.raw, arrival.received_from, arrival.sender, arrival.received_at),
     )
     return Outcome("conflict", event_id)

@@ -1,6 +1,6 @@
 """What TAP and cone search may know of the archive: published columns of the tables in `schema.sql`, section Alerts.
 
-The bytes of packets (`raw`, `digest`) and the HEALPix index are not published.
+The bytes of packets (`raw`, `digest`), the addresses of authors (`sender`) and the HEALPix index are not published.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _COLUMNS: Final = {
         role         | char      |      | meta.code                | observation, prediction, utility or test
         version      | char      |      | meta.version             | Version of VOEvent that the packet is written in
         stream       | char      |      | meta.ref.ivoid           | The part of the identifier that its stream has
-        event_ivoid  | char      |      | meta.ref.ivoid           | Identifier of the event that it is about: common to its notices
+        event_ivoid  | char      |      | meta.ref.ivoid           | Identifier of the event that it tells of
         author_ivoid | char      |      | meta.ref.ivoid           | Identifier of the author
         author       | char      |      | meta.curation            | Who to ask
         author_time  | timestamp |      | time.creation            | When the packet was written, UTC

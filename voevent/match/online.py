@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -26,16 +26,17 @@ from vo_service.database.pools import Database
 from vo_service.errors import UnavailableError
 from voevent.archive.store import AlertStore, StoredEvent
 from voevent.build import Author, author_of
+from voevent.configuration import alerts_file
 from voevent.convert.igwn import skymap_in
 from voevent.match.candidates import ORIGIN
 from voevent.match.coincidence import Coincidence
 from voevent.match.maps import write_skymap
 from voevent.match.matching import match_event
 from voevent.match.publication import Publication, author_of_coincidences, note_published, publications
-from voevent.match.rules import Rule
+from voevent.match.rules import Alerts, Rule
 from voevent.pipeline import Source, accept
-from voevent.publish.news import News
-from voevent.publish.outbox import run_sink
+from voevent.publish.news import listening
+from voevent.publish.outbox import Since, run_sink
 from voevent.skymap import SkyMapError
 from voevent.skymap_fits import read_skymap
 
@@ -47,11 +48,18 @@ NAME: Final = "matching"
 log = logging.getLogger(__name__)
 
 
-async def run_matching(
-    settings: Settings, access: Access, database: Database, rules: Sequence[Rule], store: AlertStore, news: News
-) -> None:
-    """Match events as they are stored, without end. A database that is away is waited for."""
-    async with LiveCatalog(database) as catalog:
+async def run_matching(settings: Settings, access: Access) -> None:
+    """Match events as they are stored, without end. A database that is away is waited for.
+
+    Raises ConfigurationError if the file of alerts cannot be used, UnavailableError if the database is away at first.
+    """
+    rules = alerts_file(settings).rules
+    async with (
+        Database(access, settings) as database,
+        AlertStore(access) as store,
+        listening(database) as news,
+        LiveCatalog(database) as catalog,
+    ):
         matching = Matching(settings, access, rules, store, lambda: catalog.current)
         try:
             await run_sink(matching, store, news)
@@ -63,6 +71,7 @@ class Matching:
     """The sink that matches; `catalog` gives what is published at the moment."""
 
     name = NAME
+    since: Since = "newest"
 
     def __init__(
         self,
@@ -78,15 +87,38 @@ class Matching:
         self._author = author_of_coincidences(author_of(settings))
         self._database = _Reconnecting(access)
 
-    async def deliver(self, event: StoredEvent) -> None:
-        """Match an event, and publish what comes of it. Raises UnavailableError if the database is away."""
-        published = await asyncio.to_thread(self._match, event.event_id)
+    async def deliver_all(self, events: Sequence[StoredEvent]) -> AsyncIterator[int]:
+        """Match events, and publish what comes of it. Raises UnavailableError if the database is away."""
+        concerned = await asyncio.to_thread(self._concerned, events)
+        await asyncio.to_thread(self._done, [event.event_id for event in events if event.event_id not in concerned])
+        for event_id in concerned:
+            await self.deliver(event_id)
+            yield event_id
+        yield events[-1].event_id
+
+    async def deliver(self, event_id: int) -> None:
+        """Match one event. Done again, it gives the same."""
+        published = await asyncio.to_thread(self._match, event_id)
         await publish(self._store, published)
-        await asyncio.to_thread(self._done, event.event_id, published)
+        await asyncio.to_thread(self._done, [event_id], published)
 
     def close(self) -> None:
         """Give the connection back."""
         self._database.close()
+
+    def _concerned(self, events: Sequence[StoredEvent]) -> list[int]:
+        """Those of the events that there is something to do about, in order: most are of streams that no rule names."""
+        with self._database.connection() as connection:
+            rows = connection.execute(_DESCRIBED, ([event.event_id for event in events],)).fetchall()
+        return [event_id for event_id, stream, is_special in rows if is_special or self._names(stream)]
+
+    def _names(self, stream: str) -> bool:
+        return any(
+            side.includes(stream)
+            for rule in self._rules
+            for side in (rule.alerts, rule.against)
+            if isinstance(side, Alerts)
+        )
 
     def _match(self, event_id: int) -> list[Publication]:
         with self._database.connection() as connection:
@@ -94,14 +126,20 @@ class Matching:
             _, published = match_and_tell(connection, self._rules, self._catalog(), self._author, event_id)
             return published
 
-    def _done(self, event_id: int, published: Sequence[Publication]) -> None:
+    def _done(self, event_ids: Sequence[int], published: Sequence[Publication] = ()) -> None:
         with self._database.connection() as connection, connection.transaction():
             note_published(connection, published)
-            connection.execute(_MATCHED, (event_id,))
+            connection.execute(_MATCHED, (event_ids,))
 
+
+_DESCRIBED: Final = b"""
+    SELECT event_id, stream,
+        original IS NOT NULL OR EXISTS (SELECT FROM alerts.citation c WHERE c.event_id = v.event_id)
+    FROM alerts.voevent v WHERE event_id = ANY (%s) ORDER BY event_id"""
+"""Events with their streams, and whether they may have a map, or replace others."""
 
 _MATCHED: Final = b"""UPDATE alerts.voevent SET matched_at = clock_timestamp() AT TIME ZONE 'UTC'
-    WHERE event_id = %s AND matched_at IS NULL"""
+    WHERE event_id = ANY (%s) AND matched_at IS NULL"""
 
 
 def match_and_tell(

@@ -23,13 +23,8 @@ _STATUS: Final = {"supersedes": "superseded", "retraction": "retracted"}
 
 _CITE: Final = r"lower(btrim(c.cite, E' \t\r\n'))"
 
-CITATIONS: Final = f"""
-    SELECT citing.event_id, citing.ivoid, c.cited_ivoid, {_CITE} AS cite
-    FROM alerts.citation c
-    JOIN alerts.voevent citing USING (event_id)
-    JOIN alerts.voevent cited ON cited.ivoid = c.cited_ivoid AND cited.ivoid <> citing.ivoid
-     AND cited.stream = citing.stream AND cited."role" = citing."role"
-"""  # noqa: S608 (our own words)
+CITATIONS: Final = "SELECT event_id, ivoid, cited_ivoid, cite FROM alerts.cited WHERE kin"
+"""What replaces or retracts what, of all that is stored."""
 
 
 def lock(connection: Connection) -> None:
@@ -52,16 +47,13 @@ def is_retraction(connection: Connection, event_id: int) -> bool:
 
 def earlier_versions(connection: Connection, ivoid: str, event_id: int) -> int:
     """Number of packets that an alert replaces or follows, directly or not, of those stored up to an event's number."""
-    query = f"""
+    query = """
         WITH RECURSIVE version (ivoid) AS (
             SELECT %s::text
-            UNION SELECT cited.ivoid FROM version v
-            JOIN alerts.voevent citing ON citing.ivoid = v.ivoid
-            JOIN alerts.citation c ON c.event_id = citing.event_id AND {_CITE} IN ('supersedes', 'followup')
-            JOIN alerts.voevent cited
-              ON cited.ivoid = c.cited_ivoid AND cited.event_id <= %s
-             AND cited.stream = citing.stream AND cited."role" = citing."role")
-        SELECT count(*) - 1 FROM version"""  # noqa: S608 (our own words)
+            UNION SELECT c.cited_ivoid FROM version v
+            JOIN alerts.cited c ON c.ivoid = v.ivoid AND c.kin AND c.cite IN ('supersedes', 'followup')
+             AND c.cited_event_id <= %s)
+        SELECT count(*) - 1 FROM version"""
     row = connection.execute(query.encode(), (ivoid, event_id)).fetchone()
     return int(row[0]) if row else 0
 

@@ -115,7 +115,7 @@ class Tally:
         while rows:
             rows = await _rows(connection, f"event_id > %s ORDER BY event_id LIMIT {TOGETHER}", self._last)
             for number, role, source, *durations in rows:
-                self.events[role, kind_of_source(source)] += 1
+                self.events[role, source] += 1
                 self._count(number, durations, _Waiting(set(STAGES), INTERVAL / 2, now), now)
                 self._last = number
         self._forget()
@@ -132,12 +132,6 @@ class Tally:
     def _forget(self) -> None:
         for number in sorted(self._waiting)[:-WAITING_LIMIT]:
             del self._waiting[number]
-
-
-def kind_of_source(received_from: str) -> str:
-    """Where an event came from, without the addresses of authors: `tcp`, `http`, or the name of a stream."""
-    kind = received_from.partition(":")[0]
-    return kind if kind in ("tcp", "http") else received_from
 
 
 async def _newest(connection: AsyncConnection) -> int:

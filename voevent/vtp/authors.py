@@ -112,7 +112,7 @@ class Authors:
         if session.on(signal) is not Action.JUDGE or isinstance(message, Oversized):
             await self._refuse(reader, writer, signal, message)
             return
-        verdict = await judge(self._accept, message, Source("author", f"tcp:{address}"))
+        verdict = await judge(self._accept, message, Source("author", "tcp", address))
         ivoid = verdict.ivoid or self._ivoid
         if session.on(verdict.signal) is Action.SEND_ACK:
             self._answer(writer, verdict.outcome, Message("ack", ivoid, self._ivoid))

@@ -53,10 +53,10 @@ async def judge(accept: Accept, raw: bytes, source: Source) -> Judgement:
     try:
         verdict = await accept(raw, source)
     except ServiceError as error:
-        log.warning("A packet of %s was not stored: %s", source.name, error.message)
+        log.warning("A packet of %s was not stored: %s", source, error.message)
         return Judgement(Signal.FAILED, "failed", None, f"Not stored; send it again later: {error.message}")
     except Exception:
-        log.exception("A packet of %s was not stored", source.name)
+        log.exception("A packet of %s was not stored", source)
         reason = "Not stored, by a fault of the broker; send it again later"
         return Judgement(Signal.FAILED, "failed", None, reason, fault=True)
     return Judgement(_SIGNALS[verdict.status], verdict.status, verdict.ivoid, verdict.reason, verdict.event_id)
