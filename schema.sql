@@ -1168,7 +1168,7 @@ CREATE SCHEMA IF NOT EXISTS alerts;
 CREATE TABLE IF NOT EXISTS alerts.voevent (
     event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     ivoid text NOT NULL UNIQUE,
-    "role" text NOT NULL CHECK ("role" IN ('observation', 'prediction', 'utility', 'test')),
+    "role" text NOT NULL,
     version text NOT NULL,
     stream text NOT NULL,
     event_ivoid text NOT NULL,

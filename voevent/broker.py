@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -21,7 +20,7 @@ from vo_service.database.access import Access
 from vo_service.database.pools import Database
 from voevent.archive.insertion import Original
 from voevent.archive.stamps import Stamps, stamping
-from voevent.archive.store import AlertStore, StoredEvent
+from voevent.archive.store import AlertStore
 from voevent.configuration import alerts_file
 from voevent.match.online import NAME as MATCHING
 from voevent.operations.state import report_broker
@@ -29,7 +28,7 @@ from voevent.pipeline import Source, Verdict, accept
 from voevent.publish.news import listening
 from voevent.publish.outbox import run_sink
 from voevent.publish.sinks import make_sinks
-from voevent.publish.vtp import VtpPublishing, replay
+from voevent.publish.vtp import Replay, VtpPublishing
 from voevent.sources.running import Sources
 from voevent.vtp.server import Broker
 
@@ -93,10 +92,7 @@ def _broker(settings: Settings, store: AlertStore, stamps: Stamps) -> Broker:
     def acknowledged(event_id: int) -> None:
         stamps.note("acknowledged", event_id)
 
-    def since(position: int | datetime) -> AsyncIterator[StoredEvent]:
-        return replay(store, position)
-
-    return Broker(settings, accept=take_in, since=since, acknowledged=acknowledged)
+    return Broker(settings, accept=take_in, since=Replay(store).since, last_of=store.last_of, acknowledged=acknowledged)
 
 
 async def publish_packet(raw: bytes, access: Access, original: Original | None = None) -> Verdict:

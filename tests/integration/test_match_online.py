@@ -29,7 +29,7 @@ from vo_service.errors import UnavailableError
 from vo_service.ingest.load import load
 from voevent.alert import Alert, Kind, Position, Role
 from voevent.archive.insertion import Original
-from voevent.archive.store import AlertStore
+from voevent.archive.store import AlertStore, StoredEvent
 from voevent.build import Author, build_packet
 from voevent.match import online
 from voevent.match.online import NAME, Matching, run_matching
@@ -296,27 +296,29 @@ async def test_what_a_crash_leaves_half_done_comes_out_the_same(
 
 
 def _interrupted(matching: Matching, monkeypatch: pytest.MonkeyPatch, step: int) -> Matching:
-    deliver, publish, done = matching.deliver, online.publish, matching._done
+    deliver_all, publish, done = matching.deliver_all, online.publish, matching._done
 
     async def some(store: AlertStore, published: Sequence[Publication]) -> None:
         await publish(store, published[: step - 1])
         if step < 4:
             raise StoppedError
 
-    def not_done(event_ids: Sequence[int], published: Sequence[Publication]) -> None:
+    def not_done(event_ids: Sequence[int], published: Sequence[Publication] = ()) -> None:
         if step == 5:
             done(event_ids, published)
-        raise StoppedError
+        if event_ids:
+            raise StoppedError
 
-    async def twice(event_id: int) -> None:
+    async def twice(events: Sequence[StoredEvent]) -> AsyncIterator[int]:
         with monkeypatch.context() as patched:
             patched.setattr(online, "publish", some)
             patched.setattr(matching, "_done", not_done)
             with pytest.raises(StoppedError):
-                await deliver(event_id)
-        await deliver(event_id)
+                [number async for number in deliver_all(events)]
+        async for number in deliver_all(events):
+            yield number
 
-    monkeypatch.setattr(matching, "deliver", twice)
+    monkeypatch.setattr(matching, "deliver_all", twice)
     return matching
 
 

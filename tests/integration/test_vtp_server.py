@@ -21,6 +21,7 @@ from voevent.pipeline import Source
 from voevent.vtp.framing import frame
 from voevent.vtp.messages import Message
 from voevent.vtp.server import Broker, client_context
+from voevent.vtp.subscribers import Position
 from voevent.vtp.upstream import Address, Upstream
 
 
@@ -305,6 +306,22 @@ async def test_a_subscriber_catches_up_and_goes_on(archive: Archive) -> None:
         assert await peer.receive() == event("last")
 
 
+async def test_one_catches_up_from_the_last_event_that_one_has(archive: Archive) -> None:
+    for number in range(5):
+        archive.add(event(str(number)))
+    async with broker(archive) as running, subscribed(running.subscriber_port, ("since", ivoid("2"))) as peer:
+        assert await received(peer, 2) == [event("3"), event("4")]
+
+
+async def test_who_asks_for_what_is_not_known_is_told_and_misses_nothing_new(archive: Archive) -> None:
+    archive.add(event("1"))
+    async with broker(archive) as running, subscribed(running.subscriber_port, ("since", ivoid("2"))) as peer:
+        told = await peer.transport_message()
+        assert (told.role, told.result) == ("nak", f"There is no {ivoid('2')}")
+        await submit(running.author_port, event("3"))
+        assert await peer.receive() == event("3")
+
+
 async def test_one_catches_up_from_a_moment_on_and_through_filters(archive: Archive) -> None:
     for number, year in enumerate((2024, 2025, 2026)):
         archive.add(event(str(number), energy=year))
@@ -322,7 +339,7 @@ async def test_events_that_come_while_one_catches_up_are_neither_lost_nor_double
     async with broker(archive) as running:
         looks = 0
 
-        async def since(position: int | datetime) -> AsyncIterator[StoredEvent]:
+        async def since(position: Position) -> AsyncIterator[StoredEvent]:
             nonlocal looks
             looks += 1
             await submit(running.author_port, event(f"before{looks}"))
@@ -460,6 +477,39 @@ async def test_an_event_is_acknowledged_upstream_only_when_it_is_stored(
     archive.failure = None
     assert (await peer.transport_message()).origin == ivoid("1")
     assert len(archive.events) == 1
+
+
+async def test_an_upstream_broker_is_answered_while_the_archive_is_away(
+    script: Script, following: Upstream, archive: Archive
+) -> None:
+    archive.failure = UnavailableError("The database is away")
+    peer = await script.peers.get()
+    peer.send(event("1"))
+    await eventually(lambda: following.counts["failed"] >= 1)
+    peer.send(event("2"))
+    peer.send(Message("iamalive", "ivo://org.example/broker"))
+    assert (await peer.transport_message()).role == "iamalive"
+    peer.writer.transport.abort()
+    archive.failure = None
+    # What had come is kept, though nobody is there to hear of it.
+    await eventually(lambda: [stored.raw for stored in archive.events] == [event("1"), event("2")])
+
+
+async def test_an_upstream_broker_is_asked_for_what_was_missed(script: Script, archive: Archive) -> None:
+    archive.add(event("1"))
+    upstream = Upstream(
+        Address("127.0.0.1", script.port, tls=False),
+        "ivo://org.example/me",
+        archive.accept,
+        size_limit=10_000,
+        tls=ssl.create_default_context,
+        last_of=archive.last_of,
+    )
+    task = asyncio.create_task(upstream.follow())
+    peer = await script.peers.get()
+    peer.send(Message("authenticate", "ivo://org.example/broker"))
+    assert (await peer.transport_message()).params == (("since", ivoid("1")),)
+    task.cancel()
 
 
 async def test_an_event_that_the_archive_stumbles_over_holds_up_no_others(

@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from vo_service.config import load_settings
+from vo_service.errors import UsageError
 from voevent.archive.store import StoredEvent
 from voevent.packet import PacketError, read_packet
 from voevent.pipeline import Source, Verdict
 from voevent.vtp.framing import Frames, Oversized, frame
 from voevent.vtp.messages import Message, read_message
 from voevent.vtp.server import Broker
+from voevent.vtp.subscribers import Position
 
 PATIENCE = 20.0
 """Seconds after which a test gives up: far longer than anything takes."""
@@ -75,7 +77,16 @@ class Archive:
         while True:
             yield await self._new.get()
 
-    async def since(self, position: int | datetime) -> AsyncIterator[StoredEvent]:
+    async def last_of(self, source: str) -> str | None:
+        """The last event, wherever it came from."""
+        return self.events[-1].ivoid if self.events else None
+
+    async def since(self, position: Position) -> AsyncIterator[StoredEvent]:
+        if isinstance(position, str):
+            known = [stored.event_id for stored in self.events if stored.ivoid == position]
+            if not known:
+                raise UsageError(f"There is no {position}")
+            position = known[0]
         for stored, moment in list(zip(self.events, self.stored_at, strict=True)):
             if stored.event_id > position if isinstance(position, int) else moment >= position:
                 await asyncio.sleep(0)

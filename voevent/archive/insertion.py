@@ -187,7 +187,7 @@ def _event(arrival: Arrival) -> dict[str, object]:
         "dec": where.dec,
         "error_radius": where.error,
         "far": false_alarm_rate(packet.params),
-        "xml": packet.raw.decode("utf-8", "replace").replace("\0", "\ufffd"),
+        "xml": _text(packet),
         "received_from": arrival.received_from,
         "sender": arrival.sender,
         "received_at": _iso(arrival.received_at),
@@ -195,6 +195,16 @@ def _event(arrival: Arrival) -> dict[str, object]:
         "hpx": None if where.ra is None or where.dec is None else int(hpx(where.ra, where.dec)),
         "original_type": None if original is None else original.media_type,
     }
+
+
+def _text(packet: Packet) -> str:
+    """The packet as text, by the encoding that it declares."""
+    encoding = packet.root.getroottree().docinfo.encoding or "utf-8"
+    try:
+        text = packet.raw.decode(encoding, "replace")
+    except LookupError:  # libxml2 knows some that Python does not
+        text = packet.raw.decode("utf-8", "replace")
+    return text.replace("\0", "\ufffd")
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -172,10 +172,6 @@ class AlertStore:
         """The events that were stored after one, in order: the next ones, not all. None if there are none."""
         return await self._events("event_id > %s", event_id, limit)
 
-    async def since(self, moment: datetime, limit: int = 100) -> Sequence[StoredEvent]:
-        """The events that were stored from a moment (UTC) on, in order: some of them, as `after`."""
-        return await self._events("stored_at >= %s", moment, limit)
-
     async def last(self) -> int:
         """Number of the newest event; 0 if there is none."""
         async with self._connection() as connection:
@@ -184,10 +180,29 @@ class AlertStore:
 
     async def before(self, moment: datetime) -> int:
         """Number of the last event that was stored before a moment (UTC); 0 if there is none."""
+        query = """
+            SELECT coalesce(
+                (SELECT event_id - 1 FROM alerts.voevent WHERE stored_at >= %s ORDER BY stored_at, event_id LIMIT 1),
+                (SELECT max(event_id) FROM alerts.voevent), 0)"""
         async with self._connection() as connection:
-            query = "SELECT coalesce(max(event_id), 0) FROM alerts.voevent WHERE stored_at < %s"
             row = await _row(connection, query, moment)
         return int(row[0]) if row else 0
+
+    async def number_of(self, ivoid: str) -> int | None:
+        """Number of the event of this identifier; None if there is none."""
+        async with self._connection() as connection:
+            row = await _row(connection, "SELECT event_id FROM alerts.voevent WHERE ivoid = %s", ivoid)
+        return int(row[0]) if row else None
+
+    async def last_of(self, source: str) -> str | None:
+        """Identifier of the newest event that was received from a source; None if there is none."""
+        async with self._connection() as connection:
+            row = await _row(
+                connection,
+                "SELECT ivoid FROM alerts.voevent WHERE received_from = %s ORDER BY event_id DESC LIMIT 1",
+                source,
+            )
+        return str(row[0]) if row else None
 
     async def position(self, sink: str, begin: int | None = None) -> int:
         """The last event that a sink has; one that is new begins after `begin`, else after the newest event."""

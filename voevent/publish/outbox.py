@@ -149,14 +149,15 @@ class _Delivery:
             self._last = self._noted = await self._place()
         await self._note_place()
         events = await self._store.after(self._last)
+        if not events:
+            await changed.wait()
+            return
         arriving = self._sink.deliver_all(events)
         try:
             while await _undisturbed(self._next(arriving)):
                 pass
         except RefusedError as error:
             await self._give_up(error)
-        if not events:
-            await changed.wait()
 
     async def _place(self) -> int:
         since = self._sink.since

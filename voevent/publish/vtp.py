@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Final, Self
 
-from vo_service.errors import UnavailableError
+from vo_service.errors import UnavailableError, UsageError
 from voevent.archive.stamps import Stamps
 from voevent.archive.store import AlertStore, StoredEvent
 from voevent.publish.news import News
 from voevent.vtp.server import Broker
+from voevent.vtp.subscribers import Position
 
 NAME: Final = "vtp"
 """Under which its place in the outbox is kept."""
@@ -83,16 +84,39 @@ class VtpPublishing:
             log.warning("How far events were sent was not noted: %s", error)
 
 
-async def replay(store: AlertStore, position: int | datetime) -> AsyncIterator[StoredEvent]:
-    """The events after one, or from a moment on, up to the newest."""
-    if isinstance(position, datetime):
-        events = await store.since(position)
-    else:
-        events = await store.after(position)
-    while events:
-        for event in events:
-            yield event
-        events = await store.after(events[-1].event_id)
+class Replay:
+    """The archive for subscribers who catch up: a few read at a time, so that storing goes on beside them."""
+
+    AT_ONCE: Final = 2
+
+    def __init__(self, store: AlertStore) -> None:
+        self._store = store
+        self._reading = asyncio.Semaphore(self.AT_ONCE)
+
+    async def since(self, position: Position) -> AsyncIterator[StoredEvent]:
+        """The stored events from a position on, in order, up to the newest.
+
+        Raises UsageError for an identifier that is not known, UnavailableError.
+        """
+        number = await self._number_of(position)
+        while events := await self._after(number):
+            for event in events:
+                yield event
+            number = events[-1].event_id
+
+    async def _number_of(self, position: Position) -> int:
+        if isinstance(position, datetime):
+            return await self._store.before(position)
+        if isinstance(position, int):
+            return position
+        number = await self._store.number_of(position)
+        if number is None:
+            raise UsageError(f"since: there is no packet {position[:500]} in this archive")
+        return number
+
+    async def _after(self, number: int) -> Sequence[StoredEvent]:
+        async with self._reading:
+            return await self._store.after(number)
 
 
 async def _feed(store: AlertStore, news: News, after: int) -> AsyncIterator[Sequence[StoredEvent]]:

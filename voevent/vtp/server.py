@@ -25,7 +25,7 @@ from voevent.vtp.authors import Authors
 from voevent.vtp.judging import Accept
 from voevent.vtp.networks import Networks
 from voevent.vtp.subscribers import Since, Subscribers, SubscriberState
-from voevent.vtp.upstream import Address, Upstream
+from voevent.vtp.upstream import Address, LastOf, Upstream
 
 _BACKLOG: Final = 1_024
 """Connections that the system keeps until they are accepted: subscribers come back all at once."""
@@ -72,7 +72,9 @@ class Broker:
     accept
         Takes in a packet; when it returns, an accepted one is safe.
     since
-        The stored events after one or from a moment on, for subscribers who want to catch up.
+        The stored events from a position on, for subscribers who want to catch up.
+    last_of
+        Gives the identifier of the last event of an upstream broker, from which on it is asked for more.
     acknowledged
         Is told the number of each event whose acknowledgement was sent to its author.
     """
@@ -83,6 +85,7 @@ class Broker:
         *,
         accept: Accept,
         since: Since | None = None,
+        last_of: LastOf | None = None,
         acknowledged: Callable[[int], None] | None = None,
     ) -> None:
         self._settings = settings
@@ -110,6 +113,7 @@ class Broker:
                 accept,
                 size_limit=settings.voevent_size_limit,
                 tls=lambda: client_context(settings),
+                last_of=last_of,
             )
             for address in split_list(settings.voevent_upstreams)
         ]

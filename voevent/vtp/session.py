@@ -102,7 +102,7 @@ SUBSCRIBER: Final[Table] = {
 """With a subscriber, after it was greeted."""
 
 UPSTREAM: Final[Table] = {
-    (State.OPEN, Signal.EVENT): (State.JUDGING, Action.JUDGE),
+    (State.OPEN, Signal.EVENT): (State.OPEN, Action.JUDGE),
     (State.OPEN, Signal.IAMALIVE): (State.OPEN, Action.SEND_IAMALIVE),
     (State.OPEN, Signal.AUTHENTICATE): (State.OPEN, Action.SEND_AUTHENTICATE),
     (State.OPEN, Signal.ACK): (State.OPEN, Action.NOTE),
@@ -110,12 +110,12 @@ UPSTREAM: Final[Table] = {
     (State.OPEN, Signal.OVERSIZED): (State.OPEN, Action.NOTE),
     (State.OPEN, Signal.SILENCE): (State.CLOSED, Action.DROP),
     # Brokers take a nak for a farewell: what is refused is acknowledged too.
-    (State.JUDGING, Signal.ACCEPTED): (State.OPEN, Action.SEND_ACK),
-    (State.JUDGING, Signal.DUPLICATE): (State.OPEN, Action.SEND_ACK),
-    (State.JUDGING, Signal.REFUSED): (State.OPEN, Action.SEND_ACK),
-    (State.JUDGING, Signal.FAILED): (State.JUDGING, Action.RETRY),
+    (State.OPEN, Signal.ACCEPTED): (State.OPEN, Action.SEND_ACK),
+    (State.OPEN, Signal.DUPLICATE): (State.OPEN, Action.SEND_ACK),
+    (State.OPEN, Signal.REFUSED): (State.OPEN, Action.SEND_ACK),
+    (State.OPEN, Signal.FAILED): (State.OPEN, Action.RETRY),
 }
-"""With a broker that this one has subscribed to."""
+"""With a broker that this one has subscribed to. While events are judged, one hears and answers what else it says."""
 
 _BY_ROLE: Final[dict[Role | None, Signal]] = {
     None: Signal.EVENT,

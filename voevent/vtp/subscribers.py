@@ -28,8 +28,11 @@ from voevent.vtp.framing import Frames, Oversized, frame
 from voevent.vtp.messages import LIMIT, Message, read_message, role_of
 from voevent.vtp.session import SUBSCRIBER, Action, Session, Signal, State, signal_of
 
-Since = Callable[[int | datetime], AsyncIterator[StoredEvent]]
-"""The stored events after one, by its number, or from a moment (naive UTC) on, in order."""
+Position = int | str | datetime
+"""Where in the archive one is: after an event, by its number or its identifier, or at a moment (naive UTC)."""
+
+Since = Callable[[Position], AsyncIterator[StoredEvent]]
+"""The stored events from a position on, in order. Raises UsageError for an identifier that is not known."""
 
 UNANSWERED_LIMIT: Final = 2
 """iamalive messages in a row that a subscriber may leave unanswered."""
@@ -204,8 +207,10 @@ class Subscriber(asyncio.Protocol):
         self._room = asyncio.Event()
         self._room.set()
         self._catching_up: asyncio.Task[None] | None = None
-        self._catch_up_from: int | datetime = 0
+        self._catch_up_from: Position = 0
         self._held: list[Published] | None = None
+        self._ignored_after: int | None = None
+        """Before the first event that was left to catching up."""
         self._last = 0
         self._sent = self._acknowledged = self._unanswered = self._nonsense = 0
         self._written = 0
@@ -273,7 +278,9 @@ class Subscriber(asyncio.Protocol):
         """Events that were just stored."""
         if self._catching_up is None:
             self._deliver(published)
-        elif self._held is not None:
+        elif self._held is None:
+            self._ignored_after = self._ignored_after or published[0].event_id - 1
+        else:
             self._held.extend(published)
             self._wait(sum(len(event.frame) for event in published))
 
@@ -346,10 +353,13 @@ class Subscriber(asyncio.Protocol):
         except UsageError as error:
             faults.append(error.message)
         if faults:
-            log.info("Subscriber %s asks for what cannot be done: %s", self.address, "; ".join(faults))
-            self._send(frame(Message("nak", message.origin, self._others.ivoid, result="; ".join(faults)).encode()))
+            self._refuse(message.origin, "; ".join(faults))
 
-    def _begin_to_catch_up(self, since: int | datetime, delay: float = 0.0) -> None:
+    def _refuse(self, origin: str, reason: str) -> None:
+        log.info("Subscriber %s asks for what cannot be done: %s", self.address, reason)
+        self._send(frame(Message("nak", origin, self._others.ivoid, result=reason).encode()))
+
+    def _begin_to_catch_up(self, since: Position, delay: float = 0.0) -> None:
         archive = self._others.since
         if archive is None:
             raise UsageError("This broker has no archive to catch up from")
@@ -366,6 +376,11 @@ class Subscriber(asyncio.Protocol):
             # What comes from here on is held; what came before is found by the second look.
             self._held = []
             await self._replay(archive, position)
+        except UsageError as error:
+            self._refuse(self._others.ivoid, error.message)
+            self._held = []
+            if self._ignored_after is not None:
+                await self._replay(archive, self._ignored_after)
         except ServiceError as error:
             log.warning("Subscriber %s cannot catch up: %s", self.address, error.message)
             self.drop("The archive failed")
@@ -374,9 +389,10 @@ class Subscriber(asyncio.Protocol):
         self._waiting -= sum(len(published.frame) for published in held)
         self._deliver(held)
 
-    async def _replay(self, archive: Since, position: int | datetime) -> int | datetime:
+    async def _replay(self, archive: Since, position: Position) -> Position:
         async for event in archive(position):
             await self._room.wait()
+            await asyncio.sleep(0)  # filters of many events take a while
             position = event.event_id
             self._deliver([Published(event)])
         return position
@@ -421,13 +437,15 @@ _DROPPED: Final = {
 }
 
 
-def _since(params: tuple[tuple[str, str], ...]) -> int | datetime | None:
+def _since(params: tuple[tuple[str, str], ...]) -> Position | None:
     written = next((value.strip() for name, value in params if name == "since"), None)
     if written is None:
         return None
     if written.isdecimal() and len(written) <= 18:
         return int(written)
+    if written.startswith("ivo://"):
+        return written
     try:
         return parse_time(written, "UTC")
     except ValueError as error:
-        raise UsageError(f"since: expected the number of an event or a time: {error}") from None
+        raise UsageError(f"since: expected the identifier or number of an event, or a time: {error}") from None

@@ -1,7 +1,8 @@
 """Subscriptions to other brokers: connected for ever, again after every break, with growing pauses.
 
-Events are taken one after the other, each acknowledged when it is safe; while the archive is away the event waits, and
-with it, by the flow control of TCP, the broker that sends.
+Events are judged one after the other, each acknowledged when it is safe. While the archive is away they wait, also if
+the connection breaks meanwhile; what they wait in is bounded, and then, by the flow control of TCP, the broker that
+sends waits too. A broker with an archive is asked for what came since the last event that is known from it.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import asyncio
 import logging
 import random
 import ssl
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from vo_service.errors import ServiceError
 from voevent.pipeline import Source
 from voevent.vtp.framing import Frames, Oversized, frame
 from voevent.vtp.judging import Accept, Judgement, judge
@@ -31,11 +33,16 @@ FAULTS_LIMIT: Final = 3
 SILENCE_LIMIT: Final = 150.0
 """Seconds without a sign of life after which a connection counts as dead: brokers send one every 60 s."""
 
+WAITING_BYTES: Final = 8_388_608
+"""Bytes of events that wait to be judged, and one event more."""
+
 _CONNECT_TIMEOUT: Final = 20.0
 _PIECE: Final = 65_536
 
 _SHOWN: Final = 2_000
 """Bytes of an event in the log."""
+
+LastOf = Callable[[str], Awaitable[str | None]]
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +65,14 @@ class Address:
         return f"{self.host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An event to be judged, and where the answer goes, if that is still there."""
+
+    event: bytes
+    writer: asyncio.StreamWriter
+
+
 class Upstream:
     """The subscription to one broker.
 
@@ -69,6 +84,8 @@ class Upstream:
         For addresses with `tls:`.
     filters
         Names and values of the Params to ask for, such as xpath-filter.
+    last_of
+        Gives the identifier of the last event that was stored from a source; None if there is none.
     first_pause
         Seconds before the second attempt; what a test may shorten.
     """
@@ -82,6 +99,7 @@ class Upstream:
         size_limit: int,
         tls: Callable[[], ssl.SSLContext],
         filters: tuple[tuple[str, str], ...] = (),
+        last_of: LastOf | None = None,
         first_pause: float = FIRST_PAUSE,
     ) -> None:
         self.address = address
@@ -93,16 +111,26 @@ class Upstream:
         self._size_limit = size_limit
         self._tls = tls
         self._filters = filters
+        self._last_of = last_of
         self._first_pause = first_pause
+        self._source = Source("stream", f"vtp:{address}")
+        self._waiting: deque[_Waiting] = deque()
+        self._waiting_bytes = 0
+        self._changed = asyncio.Condition()
         self._heard = False
 
     async def follow(self) -> None:
         """Take in what the broker sends, without end."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._judge_all())
+            await self._stay_connected()
+
+    async def _stay_connected(self) -> None:
         pause = self._first_pause
         while True:
             try:
                 await self._connection()
-            except (OSError, EOFError) as error:
+            except (OSError, EOFError, ServiceError) as error:
                 # TLS errors and timeouts are among the OSErrors.
                 log.warning("Upstream broker %s: %s", self.address, str(error) or type(error).__name__)
             if self._heard:
@@ -139,12 +167,14 @@ class Upstream:
                 raise EOFError("has closed the connection")
             self._heard = True
             for message in frames.feed(data):
-                answer = await self._answer(session, message)
+                answer = await self._answer(session, message, writer)
                 if answer is not None:
                     writer.write(frame(answer.encode()))
             await writer.drain()
 
-    async def _answer(self, session: Session, message: bytes | Oversized) -> Message | None:
+    async def _answer(
+        self, session: Session, message: bytes | Oversized, writer: asyncio.StreamWriter
+    ) -> Message | None:
         if isinstance(message, Oversized):
             session.on(Signal.OVERSIZED)
             self.counts["oversized"] += 1
@@ -152,13 +182,40 @@ class Upstream:
             return None
         match session.on(signal_of(role_of(message))):
             case Action.JUDGE:
-                return await self._judge(session, message)
+                await self._put(_Waiting(message, writer))
+                return None
             case Action.SEND_IAMALIVE:
                 return Message("iamalive", _origin(message), self._ivoid)
             case Action.SEND_AUTHENTICATE:
-                return Message("authenticate", _origin(message), self._ivoid, self._filters)
+                return Message("authenticate", _origin(message), self._ivoid, await self._wishes())
             case _:
                 return None
+
+    async def _wishes(self) -> tuple[tuple[str, str], ...]:
+        """What is asked for: filters, and what was missed. Brokers that have no archive pass over the latter."""
+        last = None if self._last_of is None else await self._last_of(self._source.name)
+        return self._filters if last is None else (*self._filters, ("since", last))
+
+    async def _put(self, waiting: _Waiting) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._waiting_bytes < WAITING_BYTES)
+            self._waiting.append(waiting)
+            self._waiting_bytes += len(waiting.event)
+            self._changed.notify_all()
+
+    async def _judge_all(self) -> None:
+        session = Session(UPSTREAM)
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: bool(self._waiting))
+            next_one = self._waiting[0]
+            answer = await self._judge(session, next_one.event)
+            if answer is not None and not next_one.writer.transport.is_closing():
+                next_one.writer.write(frame(answer.encode()))
+            async with self._changed:
+                self._waiting.popleft()
+                self._waiting_bytes -= len(next_one.event)
+                self._changed.notify_all()
 
     async def _judge(self, session: Session, event: bytes) -> Message | None:
         judgement = await self._judgement(event)
@@ -166,7 +223,6 @@ class Upstream:
         while session.on(judgement.signal) is Action.RETRY:
             if faults == FAULTS_LIMIT:
                 log.error("Upstream broker %s: an event is passed over: %r", self.address, event[:_SHOWN])
-                session.on(Signal.REFUSED)
                 return None
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -176,7 +232,7 @@ class Upstream:
         return None if judgement.ivoid is None else Message("ack", judgement.ivoid, self._ivoid)
 
     async def _judgement(self, event: bytes) -> Judgement:
-        judgement = await judge(self._accept, event, Source("stream", f"vtp:{self.address}"))
+        judgement = await judge(self._accept, event, self._source)
         self.counts[judgement.outcome] += 1
         return judgement
 
