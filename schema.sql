@@ -1246,8 +1246,9 @@ FROM (
 
 -- Sky maps as ranges of cells of order 29, both ends included; credible_level is the probability that all cells at least
 -- as dense hold together.
+-- Written for events that are stored, and only then: to look each of a million cells' event up would take a minute.
 CREATE TABLE IF NOT EXISTS alerts.skymap (
-    event_id bigint NOT NULL REFERENCES alerts.voevent,
+    event_id bigint NOT NULL,
     ivoid text NOT NULL,
     hpx_first bigint NOT NULL,
     hpx_last bigint NOT NULL,

@@ -137,9 +137,10 @@ class SkyMap:
     @cached_property
     def peak(self) -> tuple[float, float]:
         """The middle of the densest cell: right ascension and declination [deg, ICRS]."""
-        place, ra, dec, _ = self._cells
-        densest = int(np.argmax(self.density[place]))
-        return float(ra[densest]), float(dec[densest])
+        densest = slice(place := int(np.argmax(self.density)), place + 1)
+        _, cell, order = _split(self.first[densest], self.last[densest])
+        ra, dec = hpgeom.pixel_to_angle(np.int64(1) << order[:1], cell[:1], nest=True)
+        return float(ra[0]), float(dec[0])
 
     @cached_property
     def _cells(self) -> tuple[Integers, Floats, Floats, Floats]:

@@ -142,7 +142,7 @@ async def world(used: Access, tmp_path: Path) -> AsyncIterator[World]:
 async def new_world(access: Access, folder: Path) -> AsyncIterator[World]:
     """The database as new."""
     settings = load_settings(authority="org.example")
-    emptied = "alerts.voevent, alerts.coincidence, vo_service.alert_sink, vo_service.alert_rule"
+    emptied = "alerts.voevent, alerts.skymap, alerts.coincidence, vo_service.alert_sink, vo_service.alert_rule"
     with psycopg.connect(access.owner.conninfo) as owner:
         owner.execute(f"TRUNCATE {emptied}, vo_service.alert_conflict CASCADE".encode())
     async with AlertStore(access) as store:

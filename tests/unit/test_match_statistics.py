@@ -11,6 +11,7 @@ import pytest
 from tests.support.skymaps import flat_file, two_blobs
 from vo_service.errors import ConfigurationError
 from vo_service.sky.angles import separation
+from vo_service.sky.cover import merge
 from vo_service.sky.healpix import hpx
 from voevent.match.coincidence import (
     Alert,
@@ -19,7 +20,7 @@ from voevent.match.coincidence import (
     match_alerts,
     match_events,
 )
-from voevent.match.localisation import Localisation, Points, measure_pair, measure_points, search_region, widened
+from voevent.match.localisation import Localisation, Points, fewer, measure_pair, measure_points, search_region, widened
 from voevent.match.rules import Overlap, Region, Rule, load_rules
 from voevent.match.scramble import Archive, scrambled
 from voevent.match.statistics import (
@@ -324,3 +325,15 @@ def test_rules_that_cannot_be_used(tmp_path: Path, old: str, new: str, said: str
         load_rules(path)
     with pytest.raises(ConfigurationError, match="Cannot read"):
         load_rules(tmp_path / "none.yaml")
+
+
+def test_fewer_ranges_hold_what_the_others_did() -> None:
+    random = np.random.default_rng(3)
+    first = np.sort(random.choice(1 << 40, 5000, replace=False)) << 20
+    ranges = merge(np.column_stack([first, first + random.integers(1, 1 << 19, 5000)]))
+    found = fewer(ranges, 700)
+    assert len(found) <= 700 < len(ranges)
+    assert (found[1:, 0] > found[:-1, 1]).all()
+    place = np.searchsorted(found[:, 0], ranges[:, 0], side="right") - 1
+    assert (ranges[:, 1] <= found[place, 1]).all()
+    np.testing.assert_array_equal(fewer(ranges, 5000), ranges)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import Final, assert_never
 
 import hpgeom
 import numpy as np
@@ -16,6 +16,9 @@ from vo_service.sky.healpix import at_order_29
 from voevent.match.rules import ErrorCircles, Overlap, Region, Separation, Sky
 from voevent.match.statistics import disc_area, gaussian_overlap, gaussian_radius
 from voevent.skymap import SKY, Floats, SkyMap, overlap
+
+RANGES: Final = 4_000
+"""Ranges of a map's region that a query searches at most: those of large maps would take longer than what they save."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,7 @@ def search_region(sky: Sky, place: Localisation) -> Ranges | tuple[float, float,
         case Region() | Overlap():
             reach = sky.reach if isinstance(sky, Overlap) else 0.0
             if place.skymap is not None:
-                return widened(place.skymap.region(sky.level), reach)
+                return fewer(widened(place.skymap.region(sky.level), reach), RANGES)
             radius = gaussian_radius(place.sigma, sky.level) if place.sigma else 0.0
             return place.ra, place.dec, min(180.0, radius + reach)
         case _:
@@ -158,6 +161,16 @@ def widened(ranges: Ranges, reach: float) -> Ranges:
     around = hpgeom.neighbors(1 << order, cells).ravel()
     cells = np.union1d(cells, around[around >= 0])
     return merge(at_order_29(np.column_stack([cells, cells + 1]), order))
+
+
+def fewer(ranges: Ranges, most: int) -> Ranges:
+    """So many ranges at most, that hold these: what is between them is searched too."""
+    for order in range(11, -1, -1):
+        if len(ranges) <= most:
+            break
+        shift = 2 * (29 - order)
+        ranges = merge(np.column_stack([ranges[:, 0] >> shift, ((ranges[:, 1] - 1) >> shift) + 1])) << shift
+    return ranges
 
 
 def cone_ranges(cone: tuple[float, float, float]) -> Ranges:

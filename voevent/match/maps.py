@@ -39,16 +39,20 @@ def write_skymap(connection: Connection, event_id: int, ivoid: str, skymap: SkyM
 
 def read_skymap_of(connection: Connection, event_id: int) -> SkyMap | None:
     """The map of an event; None if it has none."""
-    names = ("hpx_first", "hpx_last", "density")
-    query = f"SELECT {', '.join(names)} FROM alerts.skymap WHERE event_id = {event_id:d} ORDER BY hpx_first"  # noqa: S608
-    with connection.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT binary)".encode()) as copy:
-        received = b"".join(copy)
-    row = _rows(0, [(name, _NUMBERS[name]) for name in names]).dtype
-    rows = np.frombuffer(received[len(_HEADER) : -len(_TRAILER)], row)
-    if len(rows) == 0:
+    found = connection.cursor(binary=True).execute(_READ, (event_id,)).fetchone()
+    if found is None or found[0] is None:
         return None
-    first, last = (rows[name].astype(np.int64) for name in names[:2])
+    rows = np.frombuffer(found[0], _ROW)
+    first, last = rows["hpx_first"].astype(np.int64), rows["hpx_last"].astype(np.int64)
     return SkyMap(first, last, rows["density"].astype(np.float64))
+
+
+_ROW: Final = np.dtype([(name, _NUMBERS[name]) for name in ("hpx_first", "hpx_last", "density")])
+
+# One value with all rows: row by row, their coming takes ten times as long.
+_READ: Final = b"""
+    SELECT string_agg(int8send(hpx_first) || int8send(hpx_last) || float8send(density), ''::bytea ORDER BY hpx_first)
+    FROM alerts.skymap WHERE event_id = %s"""
 
 
 def _rows(count: int, columns: list[tuple[str, str]]) -> NDArray[np.void]:
