@@ -6,6 +6,8 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
+# Many tests wait for processes and sockets: two at once for each core.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 SOURCES := vo_service tap conesearch voevent tests
 
 .PHONY: help demo test lint format lock clean
@@ -17,7 +19,7 @@ demo: $(VENV)/.runtime ## install and serve the simulated sample; DEMO_ARGS="--p
 	@exec $(BIN)/vo-service demo $(DEMO_ARGS)
 
 test: $(VENV)/.dev ## run all tests; PYTEST_ARGS="-k cone"
-	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## style, types, import contracts
 	$(BIN)/ruff check .

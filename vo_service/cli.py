@@ -352,7 +352,7 @@ def list_tables(state: State = None) -> None:
         if table.schema == TAP_SCHEMA:
             continue
         position = f"{table.position.ra}, {table.position.dec}" if table.position else ""
-        grid.add_row(table.full_name, f"{table.rows:,}", position, table.description)
+        grid.add_row(table.full_name, "" if table.counted_rows is None else f"{table.counted_rows:,}", position, table.description)
     out.print(grid)
 
 

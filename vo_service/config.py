@@ -196,6 +196,9 @@ class Settings(BaseSettings):
     """Addresses and networks, separated by commas, that may subscribe."""
     voevent_upstreams: Annotated[str, AfterValidator(_brokers)] = ""
     """Other brokers to subscribe to, `HOST:PORT` or `tls:HOST:PORT`, separated by commas."""
+    voevent_upstream_strict: bool = False
+    """Whether events of upstream brokers must be valid, as those of authors. If not, what is invalid is kept with a
+    warning, and passed on."""
     voevent_size_limit: int = Field(default=1_048_576, ge=1_024, le=67_108_864)
     """Bytes of a VOEvent at most. Larger ones are refused before they are read."""
     voevent_queue_limit: int = Field(default=8_388_608, ge=65_536)

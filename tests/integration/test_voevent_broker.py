@@ -11,11 +11,13 @@ from contextlib import asynccontextmanager
 import psycopg
 import pytest
 
+from tests.support import vtp
 from tests.support.voevents import packet
 from vo_service.app import OWN
 from vo_service.config import load_settings
 from vo_service.database.access import Access
 from vo_service.database.init import initialise
+from voevent.archive.store import StoredEvent
 from voevent.broker import publish_packet, running_broker
 from voevent.vtp.server import Broker
 
@@ -105,3 +107,26 @@ async def test_what_was_stored_while_no_broker_ran_is_sent_to_who_comes_back(ivo
     async with started(access) as after, subscribed(after) as subscriber:
         await send(after, new)
         assert [await receive(subscriber), await receive(subscriber)] == [missed, new]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+async def test_what_is_invalid_upstream_is_kept_with_a_warning_or_refused(
+    ivoid: str, access: Access, strict: bool
+) -> None:
+    initialise(access, OWN)
+    async with vtp.broker(vtp.Archive()) as upstream:
+        settings = load_settings(
+            voevent_author_port=0,
+            voevent_subscriber_port=0,
+            voevent_upstreams=f"127.0.0.1:{upstream.subscriber_port}",
+            voevent_upstream_strict=strict,
+        )
+        async with running_broker(settings, access) as broker:
+            await vtp.eventually(lambda: len(upstream.state().subscribers) == 1)
+            upstream.broadcast([StoredEvent(1, ivoid, "exercise", packet(ivoid, role="exercise"))])
+            outcome = "invalid" if strict else "accepted"
+            await vtp.eventually(lambda: broker.state().upstreams[0].counts.get(outcome) == 1)
+    with psycopg.connect(access.owner.conninfo) as connection:
+        rows = connection.execute('SELECT "role", warning FROM alerts.voevent WHERE ivoid = %s', (ivoid,)).fetchall()
+    kept = ("exercise", "role: expected one of observation, prediction, utility, test, got 'exercise'")
+    assert rows == ([] if strict else [kept])

@@ -17,6 +17,9 @@ HPX_COLUMN = "hpx"
 TAP_SCHEMA = "tap_schema"
 """The schema in which the service describes what is published (TAP 1.1, section 4)."""
 
+GROWING = frozenset({TAP_SCHEMA, "alerts"})
+"""Schemas of the service itself."""
+
 _REGULAR = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -176,8 +179,8 @@ class Table:
 
     @property
     def counted_rows(self) -> int | None:
-        """Number of rows; None for the tables of TAP_SCHEMA, which change with every table and are not counted."""
-        return None if self.schema == TAP_SCHEMA else self.rows
+        """Number of rows; None for tables of the service itself, which grow while it runs and are not counted."""
+        return None if self.schema in GROWING else self.rows
 
     @property
     def sql_name(self) -> tuple[str, str]:

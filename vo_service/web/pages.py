@@ -96,7 +96,7 @@ class _Pages:
             sections=published,
             metadata=[entry for section in sections if section not in published for entry in section.entries],
             tables=len(entries),
-            rows=sum(entry.table.rows for entry in entries),
+            rows=sum(entry.table.counted_rows or 0 for entry in entries),
             endpoints=_distinct(entries),
             guides=_guides(entries),
         )

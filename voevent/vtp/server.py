@@ -114,6 +114,7 @@ class Broker:
                 size_limit=settings.voevent_size_limit,
                 tls=lambda: client_context(settings),
                 last_of=last_of,
+                strict=settings.voevent_upstream_strict,
             )
             for address in split_list(settings.voevent_upstreams)
         ]

@@ -86,6 +86,8 @@ class Upstream:
         Names and values of the Params to ask for, such as xpath-filter.
     last_of
         Gives the identifier of the last event that was stored from a source; None if there is none.
+    strict
+        Whether events must be valid, as those of authors.
     first_pause
         Seconds before the second attempt; what a test may shorten.
     """
@@ -100,6 +102,7 @@ class Upstream:
         tls: Callable[[], ssl.SSLContext],
         filters: tuple[tuple[str, str], ...] = (),
         last_of: LastOf | None = None,
+        strict: bool = False,
         first_pause: float = FIRST_PAUSE,
     ) -> None:
         self.address = address
@@ -113,7 +116,7 @@ class Upstream:
         self._filters = filters
         self._last_of = last_of
         self._first_pause = first_pause
-        self._source = Source("stream", f"vtp:{address}")
+        self._source = Source("author" if strict else "stream", f"vtp:{address}")
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._changed = asyncio.Condition()
