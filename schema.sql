@@ -218,6 +218,70 @@ CREATE OR REPLACE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON vo_servic
     FOR EACH ROW EXECUTE FUNCTION vo_service.announce_catalog();
 
 
+-- Registry records (OAI-PMH 2.0): when the record of what is published last changed -----------------------------------------
+-- One row for each record that has ever been: `SCHEMA/TABLE`, or a name without a slash for those of the service itself.
+-- Records of what was withdrawn stay as deleted ones.
+
+CREATE TABLE IF NOT EXISTS vo_service.registry_record (
+    resource_key text NOT NULL,
+    created timestamptz NOT NULL DEFAULT date_trunc('second', clock_timestamp()),
+    datestamp timestamptz NOT NULL DEFAULT date_trunc('second', clock_timestamp()),
+    deleted boolean NOT NULL DEFAULT false
+);
+-- Identifiers do not differ by letter case alone.
+CREATE UNIQUE INDEX IF NOT EXISTS registry_record_key ON vo_service.registry_record (lower(resource_key));
+CREATE INDEX IF NOT EXISTS registry_record_datestamp ON vo_service.registry_record (datestamp, resource_key);
+
+-- What the records are made of beside the catalogue: when it changes, all of them do.
+CREATE TABLE IF NOT EXISTS vo_service.registry_state (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    digest text NOT NULL
+);
+
+INSERT INTO vo_service.registry_record (resource_key)
+    SELECT schema_name || '/' || table_name FROM vo_service.published_table WHERE definition->>'resource' IS NOT NULL
+    ON CONFLICT DO NOTHING;
+
+-- Tables that somebody has described as a resource have a record. The one of TAP lists all tables.
+CREATE OR REPLACE FUNCTION vo_service.date_record() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    moment timestamptz := date_trunc('second', clock_timestamp());
+    of_table vo_service.published_table := CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+    key text := of_table.schema_name || '/' || of_table.table_name;
+BEGIN
+    IF TG_OP <> 'DELETE' AND of_table.definition->>'resource' IS NOT NULL THEN
+        INSERT INTO vo_service.registry_record AS r (resource_key, created, datestamp) VALUES (key, moment, moment)
+            ON CONFLICT (lower(resource_key))
+            DO UPDATE SET resource_key = EXCLUDED.resource_key, datestamp = EXCLUDED.datestamp, deleted = false;
+    ELSE
+        UPDATE vo_service.registry_record SET datestamp = moment, deleted = true
+            WHERE lower(resource_key) = lower(key) AND NOT deleted;
+    END IF;
+    UPDATE vo_service.registry_record SET datestamp = moment WHERE resource_key = 'tap';
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION vo_service.date_records_of_schema() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    UPDATE vo_service.registry_record SET datestamp = date_trunc('second', clock_timestamp())
+        WHERE starts_with(resource_key, NEW.schema_name || '/') AND NOT deleted;
+    RETURN NULL;
+END $$;
+
+-- At the very end of the transaction: who harvests while a table is loaded must find its record the next time.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'date_record') THEN
+        CREATE CONSTRAINT TRIGGER date_record AFTER INSERT OR UPDATE OR DELETE ON vo_service.published_table
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION vo_service.date_record();
+        CREATE CONSTRAINT TRIGGER date_records_of_schema AFTER UPDATE ON vo_service.published_schema
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION vo_service.date_records_of_schema();
+    END IF;
+END $$;
+
+
 -- Functions that translated queries call ------------------------------------------------------------------------------
 -- They are all in the schema adql, which nobody can publish to. The reader looks names up in pg_catalog alone: within
 -- bodies every other name is written in full.
@@ -1352,6 +1416,113 @@ CREATE TABLE IF NOT EXISTS vo_service.alert_undelivered (
 );
 
 
+-- Files attached to what is published: links of tables and of their rows (DataLink) ---------------------------------------
+
+CREATE TABLE IF NOT EXISTS vo_service.attachment (
+    attachment_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    schema_name text NOT NULL,
+    table_name text NOT NULL,
+    row_key text,  -- the row's primary key as text; null for the whole table
+    name text NOT NULL,
+    semantics text NOT NULL,
+    description text NOT NULL,
+    content_type text NOT NULL,
+    content_qualifier text,
+    content_length bigint NOT NULL CHECK (content_length >= 0),
+    sha256 text NOT NULL CHECK (sha256 ~ '^[0-9a-f]{64}$'),
+    location text,  -- where the file is; null if it was copied into the state directory
+    modified_at timestamptz NOT NULL DEFAULT now(),
+    FOREIGN KEY (schema_name, table_name) REFERENCES vo_service.published_table ON DELETE CASCADE
+);
+
+CREATE UNIQUE INDEX IF NOT EXISTS attachment_name
+    ON vo_service.attachment (schema_name, table_name, (row_key IS NULL), coalesce(row_key, ''), name);
+
+-- Records of what is published tell of its files too.
+CREATE OR REPLACE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON vo_service.attachment
+    FOR EACH ROW EXECUTE FUNCTION vo_service.announce_catalog();
+
+
+-- What published tables cover, measured when they are loaded, and what ObsCore says of them ------------------------------
+
+CREATE TABLE IF NOT EXISTS vo_service.coverage (
+    schema_name text NOT NULL,
+    table_name text NOT NULL,
+    measured jsonb NOT NULL,  -- vo_service.coverage.model.Coverage
+    measured_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (schema_name, table_name),
+    FOREIGN KEY (schema_name, table_name) REFERENCES vo_service.published_table ON DELETE CASCADE
+);
+
+-- One row for each event list. Identifiers and addresses are kept without their beginnings, which are settings.
+CREATE TABLE IF NOT EXISTS vo_service.observation (
+    schema_name text NOT NULL,
+    table_name text NOT NULL,
+    identifier text NOT NULL,
+    links text NOT NULL,
+    record jsonb NOT NULL,  -- columns of ivoa.obscore and ivoa.obscore_hea by name
+    PRIMARY KEY (schema_name, table_name),
+    FOREIGN KEY (schema_name, table_name) REFERENCES vo_service.published_table ON DELETE CASCADE
+);
+
+-- The beginnings: ivo://AUTHORITY and http://HOST:PORT; written by the service whenever it starts.
+CREATE TABLE IF NOT EXISTS vo_service.obscore_address (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    authority text NOT NULL,
+    url text NOT NULL
+);
+
+CREATE SCHEMA IF NOT EXISTS ivoa;
+
+-- Event lists, and after them the response functions that are attached to them: these have what the event list has, but
+-- for what is said of the file itself.
+CREATE OR REPLACE VIEW vo_service.data_product AS
+SELECT here.authority || o.identifier AS obs_publisher_did,
+    here.url || '/datalink?ID=' || replace(here.authority, '+', '%2B') || o.links AS access_url,
+    o.record
+FROM vo_service.observation o, vo_service.obscore_address here
+UNION ALL
+SELECT here.authority || o.identifier || '?files/' || f.attachment_id,
+    here.url || '/files/' || f.attachment_id || '/' || CASE
+        WHEN f.name ~ '^[A-Za-z0-9._~-]+$' THEN f.name
+        ELSE regexp_replace(encode(convert_to(f.name, 'UTF8'), 'hex'), '(..)', '%\1', 'g') END,
+    o.record - ARRAY['dataproduct_type', 'o_ucd', 'ev_xel', 't_intervals'] || jsonb_build_object(
+        'dataproduct_subtype', 'response-function',
+        'obs_title', f.description,
+        'access_format', f.content_type,
+        'access_estsize', (f.content_length + 999) / 1000)
+FROM vo_service.attachment f
+JOIN vo_service.observation o USING (schema_name, table_name), vo_service.obscore_address here
+WHERE f.content_qualifier = '#response-function' AND f.row_key IS NULL;
+
+CREATE OR REPLACE VIEW ivoa.obscore AS
+SELECT r.dataproduct_type, r.dataproduct_subtype, r.calib_level, r.obs_collection, r.obs_id, r.obs_title,
+    p.obs_publisher_did, p.access_url, r.access_format, r.access_estsize, r.target_name,
+    r.s_ra, r.s_dec, r.s_fov, r.s_region, r.s_resolution, r.s_xel1, r.s_xel2,
+    r.t_min, r.t_max, r.t_exptime, r.t_resolution, r.t_xel,
+    r.em_min, r.em_max, r.em_res_power, r.em_xel, r.em_ucd, r.o_ucd, r.pol_states, r.pol_xel,
+    r.facility_name, r.instrument_name, r.obs_creator_name, r.bib_reference, r.data_rights
+FROM vo_service.data_product p, jsonb_to_record(p.record) AS r (
+    dataproduct_type text, dataproduct_subtype text, calib_level integer, obs_collection text, obs_id text,
+    obs_title text, access_format text, access_estsize bigint, target_name text,
+    s_ra double precision, s_dec double precision, s_fov double precision, s_region text,
+    s_resolution double precision, s_xel1 bigint, s_xel2 bigint,
+    t_min double precision, t_max double precision, t_exptime double precision, t_resolution double precision,
+    t_xel bigint,
+    em_min double precision, em_max double precision, em_res_power double precision, em_xel bigint, em_ucd text,
+    o_ucd text, pol_states text, pol_xel bigint,
+    facility_name text, instrument_name text, obs_creator_name text, bib_reference text, data_rights text);
+
+CREATE OR REPLACE VIEW ivoa.obscore_hea AS
+SELECT p.obs_publisher_did, r.*
+FROM vo_service.data_product p, jsonb_to_record(p.record) AS r (
+    ev_xel bigint, s_ref_energy double precision, em_ref_energy double precision,
+    s_ref_oaa double precision, em_ref_oaa double precision, t_intervals text,
+    energy_min double precision, energy_max double precision,
+    obs_mode text, tracking_mode text, scan_mode text, pointing_mode text, analysis_mode text, event_type text,
+    messenger_name text, messenger_pdgid text);
+
+
 -- Rights on all of the above ------------------------------------------------------------------------------------------
 
 DO $$
@@ -1363,11 +1534,15 @@ BEGIN
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tap_schema, vo_service TO %I', writer);
     EXECUTE format('GRANT USAGE ON SCHEMA tap_schema TO %I', reader);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA tap_schema TO %I', reader);
+    EXECUTE format('GRANT USAGE ON SCHEMA ivoa TO %I, %I', reader, writer);
+    EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA ivoa TO %I, %I', reader, writer);
     EXECUTE format('GRANT USAGE, CREATE ON SCHEMA vo_upload TO %I', writer);
     EXECUTE format('GRANT USAGE ON SCHEMA alerts TO %I, %I', reader, writer);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA alerts TO %I', reader);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA alerts TO %I', writer);
     EXECUTE format('GRANT USAGE ON SCHEMA vo_upload TO %I', reader);
+    EXECUTE format('GRANT USAGE ON SCHEMA vo_service TO %I', reader);
+    EXECUTE format('GRANT SELECT ON vo_service.attachment TO %I', reader);
     EXECUTE format('GRANT USAGE ON SCHEMA adql TO %I, %I', reader, writer);
     EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA adql TO %I, %I', reader, writer);
 END $$;

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 
 from starlette.routing import BaseRoute
 
+from conesearch.capabilities import cone_capabilities
 from conesearch.routes import routes, service_path
 from vo_service.catalog.model import Table
 from vo_service.context import Context
 from vo_service.database.init import Published
+from vo_service.vosi.capabilities import Capability
 from vo_service.web.links import Link
 
 
@@ -38,3 +40,11 @@ class ConeSearch:
             ),
             Link("Cone search", f"{service}?", "For TOPCAT, STILTS, Aladin and pyvo", kind="endpoint"),
         )
+
+    async def table_capabilities(self, table: Table, context: Context, base: str) -> Sequence[Capability]:
+        if table.position is None:
+            return ()
+        return await cone_capabilities(f"{base}/{service_path(table)}", table, table.position, context)
+
+    def shared_capabilities(self, context: Context, base: str) -> Sequence[Capability]:
+        return ()

@@ -17,6 +17,7 @@ from vo_service.context import Context
 from vo_service.dali.answer import Answer
 from vo_service.dali.endpoints import READ_OR_POST, base_url, endpoint, xml
 from vo_service.dali.errors import scs_error_response
+from vo_service.dali.links import has_links, row_links
 from vo_service.dali.origin import origin
 from vo_service.dali.parameters import read_parameters
 from vo_service.database.execute import stream
@@ -35,10 +36,14 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         asked = read_request(await read_parameters(request), context.settings)
         statement = cone_statement(table, position, asked)
         infos = origin(context.settings, "ivo://ivoa.net/std/ConeSearch", [table], request=str(request.url))
+        base, key = base_url(request, context.settings), statement.columns[0].name
+        links = (row_links(base, table, key),) if has_links(table) else ()
         return await Answer.prepare(
             request,
             stream(context.database, statement, timeout=context.settings.sync_timeout),
-            ResultTable(statement.columns, name=table.name, description=table.description, infos=infos),
+            ResultTable(
+                statement.columns, name=table.name, description=table.description, infos=infos, services=links
+            ),
             asked.format,
             maxrec=asked.maxrec,
         )

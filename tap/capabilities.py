@@ -11,6 +11,7 @@ from tap.functions.registry import USER_DEFINED
 from vo_service.config import Settings
 from vo_service.formats.base import Format
 from vo_service.formats.registry import FORMATS
+from vo_service.obscore.tables import OBSCORE
 from vo_service.vosi.capabilities import Capability, SimpleCapability, add_interface, vosi_capabilities
 from vo_service.vosi.documents import Element, add
 
@@ -28,6 +29,7 @@ class TapCapability:
         capability = add(document, "capability", standardID="ivo://ivoa.net/std/TAP", type_="tr:TableAccess")
         add(capability, "description", _manners(settings))
         add_interface(capability, self.url, version="1.1")
+        add(capability, "dataModel", "ObsCore 1.1", ivo_id=OBSCORE)
         _add_language(capability)
         for format_ in self.formats:
             element = add(capability, "outputFormat", ivo_id=format_.ivoid)

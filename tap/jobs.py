@@ -14,6 +14,7 @@ from tap.upload import Uploads, load_uploads
 from vo_service.catalog.model import Catalog
 from vo_service.context import Context
 from vo_service.dali.answer import content_type
+from vo_service.dali.links import query_links
 from vo_service.dali.origin import origin
 from vo_service.dali.parameters import Parameters
 from vo_service.database.execute import stream
@@ -55,7 +56,10 @@ class TapJobs:
         asked = read_request(Parameters(job.parameters), context.settings)
         statement = await to_statement(asked, _catalog(job, context))
         infos = origin(context.settings, ASYNC, statement.sources, query=asked.query)
-        table = ResultTable(columns=statement.columns, infos=infos)
+        # A worker does not know by which address clients reach the service, unless it is told.
+        base = context.settings.public_url
+        links = query_links(base, statement.sources, statement.columns) if base is not None else ()
+        table = ResultTable(columns=statement.columns, infos=infos, services=links)
         rows = stream(context.database, statement, timeout=job.execution_seconds) if asked.maxrec > 0 else nullcontext()
         with closing(asked.format.writer(table)) as writer:
             async with (

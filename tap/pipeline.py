@@ -14,6 +14,8 @@ from tap.upload import load_uploads
 from vo_service.catalog.model import Catalog
 from vo_service.context import Context
 from vo_service.dali.answer import Answer, unless_disconnected
+from vo_service.dali.endpoints import base_url
+from vo_service.dali.links import query_links
 from vo_service.dali.origin import origin
 from vo_service.dali.parameters import read_parameters
 from vo_service.dali.quota import Quota, client_of
@@ -47,10 +49,11 @@ async def run_query(request: Request, context: Context, quota: Quota) -> Answer:
             catalog = catalog.with_schema(uploads.schema)
         statement = await to_statement(asked, catalog)
         infos = origin(context.settings, SYNC, statement.sources, query=asked.query)
+        links = query_links(base_url(request, context.settings), statement.sources, statement.columns)
         return await Answer.prepare(
             request,
             stream(context.database, statement, timeout=context.settings.sync_timeout, advice=ASK_ASYNC),
-            ResultTable(columns=statement.columns, infos=infos),
+            ResultTable(columns=statement.columns, infos=infos, services=links),
             asked.format,
             maxrec=asked.maxrec,
             resources=resources,

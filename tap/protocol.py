@@ -8,12 +8,14 @@ from urllib.parse import urlencode
 
 from starlette.routing import BaseRoute
 
+from tap.capabilities import tap_capabilities
 from tap.jobs import TapJobs
 from tap.routes import routes
 from vo_service.catalog.model import Table
 from vo_service.context import Context
 from vo_service.database.init import Published
 from vo_service.uws.routes import job_routes
+from vo_service.vosi.capabilities import Capability, SimpleCapability
 from vo_service.web.links import Link
 
 
@@ -38,3 +40,10 @@ class Tap:
             Link("More examples of queries", "tap/examples", "Around a position, map of the sky, histograms, matches"),
             Link("TAP service", "tap", "For TOPCAT, STILTS, Aladin and pyvo", kind="endpoint"),
         )
+
+    async def table_capabilities(self, table: Table, context: Context, base: str) -> Sequence[Capability]:
+        # One service for all tables is an auxiliary capability of each (IVOA Note on discovering data collections 1.1).
+        return (SimpleCapability("ivo://ivoa.net/std/TAP#aux", f"{base}/tap", version="1.1"),)
+
+    def shared_capabilities(self, context: Context, base: str) -> Sequence[Capability]:
+        return tap_capabilities(f"{base}/tap", context.settings)

@@ -10,18 +10,30 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from conesearch.protocol import ConeSearch
+from datalink.protocol import DataLink
+from registry_records.protocol import RegistryRecords
 from tap.protocol import Tap
 from vo_service.config import Settings
 from vo_service.context import open_context
+from vo_service.coverage.protocol import CoverageMaps
 from vo_service.database.access import Access
 from vo_service.database.init import Published
 from vo_service.database.pools import Database
+from vo_service.obscore.protocol import ObsCore
 from vo_service.protocol import ServiceProtocol
 from vo_service.uws.kind import JobKind
 from vo_service.web.pages import routes as page_routes
 from voevent.protocol import VoEvent
 
-PROTOCOLS: tuple[ServiceProtocol, ...] = (ConeSearch(), Tap(), VoEvent())
+PROTOCOLS: tuple[ServiceProtocol, ...] = (
+    ConeSearch(),
+    Tap(),
+    DataLink(),
+    CoverageMaps(),
+    ObsCore(),
+    VoEvent(),
+    RegistryRecords((ConeSearch(), Tap(), DataLink())),
+)
 """The protocols that the service speaks, in the order in which pages show them."""
 
 OWN: tuple[Published, ...] = tuple(published for protocol in PROTOCOLS for published in protocol.own)
@@ -36,7 +48,17 @@ _CORS = Middleware(
     allow_origins=["*"],
     allow_methods=["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
     allow_headers=["*"],
-    expose_headers=["Content-Disposition", "Content-Length", "Link", "Location", "Retry-After"],
+    expose_headers=[
+        "Accept-Ranges",
+        "Content-Disposition",
+        "Content-Length",
+        "Content-Range",
+        "ETag",
+        "Link",
+        "Location",
+        "Repr-Digest",
+        "Retry-After",
+    ],
 )
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from socket import socket
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 import uvloop
@@ -31,6 +32,7 @@ from vo_service.database.init import initialise
 from vo_service.database.locks import service_lock
 from vo_service.demo import load_demo
 from vo_service.errors import ServiceError, UsageError
+from vo_service.files.attach import Wish, attach_file, remove_unused
 from vo_service.ingest.describe import describe as draft_description
 from vo_service.ingest.drop import drop_table
 from vo_service.ingest.load import LoadReport, Mode, load
@@ -145,7 +147,8 @@ def _run(
             for processes in (kept_running(settings, "worker", number=settings.workers), *beside):
                 stack.enter_context(processes)
 
-        app = create_app(settings, access)
+        # Which port it is shows only now where any free one was asked for.
+        app = create_app(settings.model_copy(update={"port": listener.getsockname()[1]}), access)
         server.run(app, listener, on_ready=begin, trusted_proxies=settings.trusted_proxies)
 
 
@@ -330,6 +333,29 @@ def scramble(
 
 
 @commands.command()
+def attach(
+    table: Annotated[str, typer.Argument(help="schema.table")],
+    file: Annotated[str, typer.Argument(help="Path of a file, which is copied, or URL of one, which stays there.")],
+    *,
+    semantics: Annotated[str, typer.Option(help="What it is: preview, documentation, calibration, ... (DataLink).")],
+    description: Annotated[str, typer.Option(help="What is in it, for people.")] = "",
+    row: Annotated[str | None, typer.Option(help="Primary key of the row that it belongs to.")] = None,
+    content_type: Annotated[str | None, typer.Option(help="Media type, if its name does not tell.")] = None,
+    product_type: Annotated[str | None, typer.Option(help="Kind of data: response-function, event-list, ...")] = None,
+    state: State = None,
+) -> None:
+    """Attach a file to a table or a row of it; clients find it by DataLink."""
+    settings = load_settings(state=state)
+    wish = Wish(table, file, semantics, description, row, content_type, product_type)
+    with database(settings) as access:
+        identifier, stored = attach_file(access, wish, settings.files_directory)
+    where = table if row is None else f"row {row} of {table}"
+    path = f"/files/{identifier}/{quote(stored.name, safe='')}"
+    out.print(f"{stored.name} is attached to {where}: {path}", markup=False, soft_wrap=True)
+    out.print(f"{stored.content_length:,} bytes, sha256 {stored.sha256}", markup=False, soft_wrap=True)
+
+
+@commands.command()
 def drop(
     table: Annotated[str, typer.Argument(help="schema.table")],
     state: State = None,
@@ -338,6 +364,7 @@ def drop(
     settings = load_settings(state=state)
     with database(settings) as access:
         drop_table(access, table)
+        remove_unused(access, settings.files_directory)
     out.print(f"{table} is gone.", markup=False)
 
 

@@ -225,6 +225,8 @@ class Settings(BaseSettings):
 
     authority: Annotated[str, AfterValidator(_authority)] = "localhost.demo"
     """Authority part of the IVOA identifiers of what is published (`ivo://AUTHORITY/...`)."""
+    registry_page_size: int = Field(default=100, ge=1, le=10_000)
+    """Records that the registry gives in one answer at most; harvesters ask on for the others."""
     title: str = "vo-service"
     """Name of the service, on its pages and in its documents."""
     publisher: str | None = None
@@ -258,6 +260,11 @@ class Settings(BaseSettings):
     def results_directory(self) -> Path:
         """Directory for the results of jobs."""
         return self.results or self.state / "jobs"
+
+    @property
+    def files_directory(self) -> Path:
+        """Directory of the files that are attached to tables and rows."""
+        return self.state / "files"
 
     @classmethod
     def settings_customise_sources(

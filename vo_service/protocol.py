@@ -12,6 +12,7 @@ from vo_service.catalog.model import Table
 from vo_service.context import Context
 from vo_service.database.init import Published
 from vo_service.uws.kind import JobKind
+from vo_service.vosi.capabilities import Capability
 from vo_service.web.links import Link
 
 
@@ -39,4 +40,16 @@ class ServiceProtocol(Protocol):
 
     def links(self, table: Table) -> Sequence[Link]:
         """How this protocol reaches a table: addresses and working examples, for the landing page."""
+        ...
+
+
+class Registered(Protocol):
+    """A protocol that the registry records of tables tell of."""
+
+    async def table_capabilities(self, table: Table, context: Context, base: str) -> Sequence[Capability]:
+        """How it reaches a table, below the address of the service; empty if it does not."""
+        ...
+
+    def shared_capabilities(self, context: Context, base: str) -> Sequence[Capability]:
+        """Those of its one service for all tables; empty if it has none."""
         ...

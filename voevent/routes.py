@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from vo_service.context import Context
 from vo_service.dali.endpoints import READ, READ_OR_POST, endpoint
 from vo_service.dali.forms import decode_urlencoded
+from vo_service.dali.negotiation import HTML, JSON, chosen_format
 from vo_service.dali.parameters import Parameters
 from vo_service.dali.quota import Quota
 from vo_service.errors import ServiceError
@@ -27,7 +28,7 @@ from voevent.authors import take_in
 from voevent.convert.own import schema
 from voevent.feed import Feed
 from voevent.operations.routes import operations_routes
-from voevent.pages.answers import HTML, JSON, chosen_format, error_json, error_page, ivoid_in
+from voevent.pages.answers import error_json, error_page, ivoid_in
 from voevent.pages.archive import WORDS_AT_ONCE, search_archive
 from voevent.pages.event import show_event
 from voevent.publish.news import News

@@ -48,7 +48,7 @@ def test_every_link_answers(demo_service: Service, address: str) -> None:
 
 def test_the_landing_page_shows_the_sample(demo_service: Service) -> None:
     words = " ".join(etree.tostring(page(demo_service.url), method="text", encoding="unicode").split())
-    for expected in ("demo.events", "simulated", "100,000", "demo.alerts", "CC0-1.0", "7 tables"):
+    for expected in ("demo.events", "simulated", "100,000", "demo.alerts", "CC0-1.0", "9 tables"):
         assert expected in words
 
 

@@ -19,7 +19,7 @@ from vo_service.database.access import Access
 def served(access: Access, **options: object) -> Iterator[str]:
     """Serve what is published in a database while the block runs; gives the base address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        app = create_app(load_settings(**options), access)
+        app = create_app(load_settings(port=listener.getsockname()[1], **options), access)
         runner = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=2))
         thread = threading.Thread(target=runner.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -17,7 +17,18 @@ from vo_service.catalog.description_model import (
     ResourcePart,
     TablePart,
 )
-from vo_service.catalog.model import Column, Example, ForeignKey, Person, Position, Resource, Schema, Table, adql_name
+from vo_service.catalog.model import (
+    Column,
+    Example,
+    ForeignKey,
+    Observation,
+    Person,
+    Position,
+    Resource,
+    Schema,
+    Table,
+    adql_name,
+)
 from vo_service.catalog.vocabulary.unit import conversion_factor
 
 
@@ -61,6 +72,7 @@ def _resource(part: DescriptionPart) -> Resource:
         version=resource.version,
         waveband=tuple(resource.waveband),
         simulated=resource.simulated,
+        obscore=Observation(**resource.obscore.model_dump()),
     )
 
 

@@ -10,7 +10,7 @@ from vo_service.catalog.model import HPX_COLUMN
 from vo_service.catalog.vocabulary.unit import unit_warning
 
 RESERVED_SCHEMAS = frozenset(
-    {"public", "information_schema", "tap_schema", "vo_service", "tap_upload", "vo_upload", "adql", "alerts"}
+    {"public", "information_schema", "tap_schema", "vo_service", "tap_upload", "vo_upload", "adql", "alerts", "ivoa"}
 )
 
 _SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})

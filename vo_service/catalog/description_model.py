@@ -17,7 +17,9 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     model_validator,
 )
@@ -107,6 +109,33 @@ class PersonPart(Part):
 Person = Annotated[PersonPart, BeforeValidator(_as_named)]
 
 
+class ObsCorePart(Part):
+    """What ObsCore says of the event lists (`catalog.model.Observation`): columns of ivoa.obscore and obscore_hea."""
+
+    obs_collection: str | None = None
+    target_name: str | None = None
+    facility_name: str | None = None
+    instrument_name: str | None = None
+    calib_level: Annotated[int, Field(ge=0, le=4)] | None = None
+    s_resolution: PositiveFloat | None = None
+    t_exptime: PositiveFloat | None = None
+    t_resolution: PositiveFloat | None = None
+    em_res_power: PositiveFloat | None = None
+    s_ref_energy: PositiveFloat | None = None
+    em_ref_energy: PositiveFloat | None = None
+    s_ref_oaa: NonNegativeFloat | None = None
+    em_ref_oaa: NonNegativeFloat | None = None
+    t_intervals: Annotated[str, _matching(r"\d{1,2}/[\d\s/-]*", "30/1024-1030")] | None = None
+    obs_mode: str | None = None
+    tracking_mode: str | None = None
+    scan_mode: str | None = None
+    pointing_mode: str | None = None
+    analysis_mode: str | None = None
+    event_type: str | None = None
+    messenger_name: str | None = None
+    messenger_pdgid: Annotated[str, _matching(r"[+-]\d+", "'+14' (with quotes)")] | None = None
+
+
 class ResourcePart(Part):
     """Who made the data, under which terms, and how to cite them (`catalog.model.Resource`)."""
 
@@ -125,6 +154,7 @@ class ResourcePart(Part):
     version: str | None = None
     waveband: Annotated[list[Annotated[str, AfterValidator(_messenger)]], BeforeValidator(_as_list)] = []
     simulated: bool = False
+    obscore: ObsCorePart = ObsCorePart()
 
 
 class ColumnSourcePart(Part):

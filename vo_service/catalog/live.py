@@ -27,6 +27,7 @@ class LiveCatalog:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._follower: asyncio.Task[None] | None = None
+        self._reading = asyncio.Lock()
         self.current = Catalog()
 
     async def __aenter__(self) -> Self:
@@ -43,7 +44,9 @@ class LiveCatalog:
 
     async def refresh(self) -> None:
         """Read the catalogue now."""
-        self.current = await asyncio.to_thread(self._read)
+        # One after the other: what was read first must not replace what was read last.
+        async with self._reading:
+            self.current = await asyncio.to_thread(self._read)
 
     def _read(self) -> Catalog:
         with connect(self._database.writer_conninfo) as connection:

@@ -17,7 +17,7 @@ HPX_COLUMN = "hpx"
 TAP_SCHEMA = "tap_schema"
 """The schema in which the service describes what is published (TAP 1.1, section 4)."""
 
-GROWING = frozenset({TAP_SCHEMA, "alerts"})
+GROWING = frozenset({TAP_SCHEMA, "alerts", "ivoa"})
 """Schemas of the service itself."""
 
 _REGULAR = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -103,6 +103,39 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class Observation:
+    """What ObsCore 1.1 and its high-energy extension say of event lists, where the publisher says it.
+
+    The fields are columns of these two (section 3 of ObsCore; the extension's table 1), in their units: s_resolution in
+    arcsec, reference energies in eV, off-axis angles in deg, exposure and time resolution in s. What is None is taken
+    from the rows and the rest of the description, or stays unknown.
+    """
+
+    obs_collection: str | None = None
+    target_name: str | None = None
+    facility_name: str | None = None
+    instrument_name: str | None = None
+    calib_level: int | None = None
+    s_resolution: float | None = None
+    t_exptime: float | None = None
+    t_resolution: float | None = None
+    em_res_power: float | None = None
+    s_ref_energy: float | None = None
+    em_ref_energy: float | None = None
+    s_ref_oaa: float | None = None
+    em_ref_oaa: float | None = None
+    t_intervals: str | None = None
+    obs_mode: str | None = None
+    tracking_mode: str | None = None
+    scan_mode: str | None = None
+    pointing_mode: str | None = None
+    analysis_mode: str | None = None
+    event_type: str | None = None
+    messenger_name: str | None = None
+    messenger_pdgid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Resource:
     """Who made a collection, under which terms, and how to cite it (VOResource 1.2, DataCite 4)."""
 
@@ -125,6 +158,7 @@ class Resource:
     waveband: tuple[str, ...] = ()
     """Terms of the IVOA messenger vocabulary (Neutrino, Gamma-ray, ...)."""
     simulated: bool = False
+    obscore: Observation = Observation()
 
 
 @dataclass(frozen=True, slots=True)

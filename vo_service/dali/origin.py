@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+from vo_service.catalog.identifiers import table_ivoid
 from vo_service.catalog.model import Resource, Table
 from vo_service.config import Settings
 from vo_service.formats.base import Info
@@ -47,7 +48,7 @@ def origin(
 
 def _of_table(table: Table, settings: Settings) -> Iterator[Info]:
     name = table.full_name
-    yield Info("data_ivoid", f"ivo://{settings.authority}/{table.schema}/{table.name}", f"Of {name}")
+    yield Info("data_ivoid", table_ivoid(settings.authority, table), f"Of {name}")
     for item, value in _of_resource(table.resource) if table.resource is not None else ():
         if value:
             yield Info(item, value, f"Of {name}")

@@ -9,6 +9,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from vo_service.catalog.model import Column
+from vo_service.formats.services import ServiceDescriptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class ResultTable:
         Data origin and request echo (query, publisher, licence, ...), in order.
     frame
         Reference frame of the columns that hold positions: "ICRS".
+    services
+        Services that values of the result can be sent to; formats that have no place for them leave them out.
     """
 
     columns: tuple[Column, ...]
@@ -43,6 +46,7 @@ class ResultTable:
     description: str = ""
     infos: tuple[Info, ...] = ()
     frame: str = "ICRS"
+    services: tuple[ServiceDescriptor, ...] = ()
 
 
 class Writer(Protocol):

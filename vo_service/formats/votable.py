@@ -20,6 +20,7 @@ from vo_service.errors import UsageError
 from vo_service.formats.base import Info, ResultTable, Writer
 from vo_service.formats.binary import as_binary, null_of, without_null
 from vo_service.formats.binary2 import encode_rows
+from vo_service.formats.services import field_ids, service_resource
 from vo_service.formats.systems import TimeSystem, is_position, time_system
 from vo_service.formats.values import as_text, bytes_of, contains_any, rows_of_text
 
@@ -165,6 +166,7 @@ def _document(table: ResultTable, serialization: str, version: str) -> bytes:
         rows = etree.SubElement(rows, "STREAM", encoding="base64")
     rows.append(etree.Comment("rows"))
     resource.append(etree.Comment("trailer"))
+    _add_services(root, element, table)
     return _serialise(root)
 
 
@@ -236,6 +238,15 @@ def _add_systems(resource: etree._Element, table: ResultTable) -> None:
         origin = {"timeorigin": "MJD-origin"} if system.is_mjd else {}
         attributes = {"ID": _id_of(system), **origin, "timescale": system.scale, "refposition": "UNKNOWN"}
         etree.SubElement(resource, "TIMESYS", attributes)
+
+
+def _add_services(root: etree._Element, element: etree._Element, table: ResultTable) -> None:
+    """A RESOURCE for each service, after that of the results, and IDs for the columns that they refer to."""
+    ids = field_ids(table.services, (str(system.get("ID")) for system in root.iter("COOSYS", "TIMESYS")))
+    for field in element.iterfind("FIELD"):
+        if (identifier := ids.get(str(field.get("name")))) is not None:
+            field.set("ID", identifier)
+    root.extend(service_resource(service, ids) for service in table.services)
 
 
 def _system_of(column: Column) -> str | None:

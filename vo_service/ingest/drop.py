@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from vo_service.catalog.model import TAP_SCHEMA
+from vo_service.catalog.model import GROWING
 from vo_service.catalog.store import read_catalog, withdraw_table
 from vo_service.database.access import Access
 from vo_service.database.failures import connect
@@ -23,7 +23,7 @@ def drop_table(access: Access, name: str) -> None:
             raise NotFoundError(
                 f"There is no published table {name}; expected schema.table as `vo-service list` shows it"
             )
-        if table.schema == TAP_SCHEMA:
+        if table.schema in GROWING:
             raise UsageError(f"{name} belongs to the service itself")
         connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(table.schema, table.name)))
         withdraw_table(connection, table)

@@ -1,6 +1,6 @@
 """Loading: files become a published table, in one transaction.
 
-    files -> rows (`rows`) -> in HEALPix order (`order`) -> COPY -> indexes -> rights -> catalogue
+    files -> rows (`rows`) -> in HEALPix order (`order`) -> COPY -> indexes -> rights -> catalogue -> coverage, ObsCore
 
 A new table, and one that replaces another, is filled under a name of its own and gets its proper name at the end: until
 the transaction is committed nobody sees anything of it, and queries of the old one go on.
@@ -23,11 +23,13 @@ from vo_service.catalog.description import Description
 from vo_service.catalog.description_input import Rank, TableInput
 from vo_service.catalog.model import Catalog, ForeignKey, Table, adql_name
 from vo_service.catalog.store import publish_schema, publish_table, read_catalog
+from vo_service.coverage.store import record_coverage
 from vo_service.database.access import Access
 from vo_service.database.failures import connect
 from vo_service.errors import IngestError
 from vo_service.ingest.fill import Connection, copy_rows, create_table, index_positions
 from vo_service.ingest.rows import BadRowError, Progress, Tally, encode_files, open_files
+from vo_service.obscore.store import record_event_list
 
 Mode = Literal["create", "append", "replace"]
 
@@ -97,6 +99,8 @@ def load(
                 table_load.run(files, access.reader.name, progress or (lambda *_: None))
             tables = tuple(table_load.result() for table_load in loads)
             _publish(connection, description, tables, catalog)
+            for table in tables:
+                record_event_list(connection, table, record_coverage(connection, table))
             connection.commit()
         except BadRowError as error:
             raise IngestError(

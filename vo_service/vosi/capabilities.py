@@ -21,7 +21,7 @@ class Capability(Protocol):
 
 def capabilities_document(capabilities: Sequence[Capability]) -> bytes:
     """The document of a service's capabilities."""
-    document = root("cap", "capabilities", "vr", "vs", "tr", "cs", "xsi")
+    document = root("cap", "capabilities", "vr", "vs", "tr", "cs", "vg", "xsi")
     for capability in capabilities:
         capability.add_to(document)
     return serialise(document)

@@ -1,4 +1,4 @@
-"""XML documents of VOSI: namespaces, elements, and text that XML can hold."""
+"""XML documents of VOSI and the registry: namespaces, elements, and text that XML can hold."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ NAMESPACES = {
     "vr": "http://www.ivoa.net/xml/VOResource/v1.0",
     "tr": "http://www.ivoa.net/xml/TAPRegExt/v1.0",
     "cs": "http://www.ivoa.net/xml/ConeSearch/v1.0",
+    "vg": "http://www.ivoa.net/xml/VORegistry/v1.0",
+    "voe": "http://www.ivoa.net/xml/VOEventRegExt/v2",
+    "ri": "http://www.ivoa.net/xml/RegistryInterface/v1.0",
     "xsi": "http://www.w3.org/2001/XMLSchema-instance",
 }
 

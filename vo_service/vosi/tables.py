@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
-from vo_service.catalog.model import Catalog, Column, ForeignKey, Table, adql_name
+from vo_service.catalog.model import Catalog, Column, ForeignKey, Schema, Table, adql_name
 from vo_service.vosi.documents import Element, add, root, serialise
 
 
 def tableset_document(catalog: Catalog, *, detail: Literal["min", "max"]) -> bytes:
     """All schemas and tables; with `detail="max"` their columns and foreign keys too."""
     document = root("vtm", "tableset", "vs", "xsi")
-    for schema in catalog.schemas:
-        element = add(document, "schema")
+    fill_tableset(document, catalog, catalog.schemas, columns=detail == "max")
+    return serialise(document)
+
+
+def fill_tableset(tableset: Element, catalog: Catalog, schemas: Iterable[Schema], *, columns: bool) -> None:
+    """Append schemas of the catalogue, or parts of them, to a `vs:TableSet`."""
+    for schema in schemas:
+        element = add(tableset, "schema")
         add(element, "name", adql_name(schema.name))
         _add_optional(element, "description", schema.description)
         _add_optional(element, "utype", schema.utype)
         for table in schema.tables:
-            _fill_table(add(element, "table", type=table.table_type), table, catalog, columns=detail == "max")
-    return serialise(document)
+            _fill_table(add(element, "table", type=table.table_type), table, catalog, columns=columns)
 
 
 def table_document(catalog: Catalog, table: Table) -> bytes:

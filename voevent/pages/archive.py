@@ -11,13 +11,14 @@ from starlette.responses import Response, StreamingResponse
 
 from vo_service.context import Context
 from vo_service.dali.endpoints import base_url
+from vo_service.dali.negotiation import HTML, JSON, XML, chosen_format
 from vo_service.dali.parameters import Parameters
 from vo_service.dali.quota import Quota, client_of
 from vo_service.errors import UsageError
 from voevent.alert import ROLES
 from voevent.archive.search import Found, find, packets, summaries
 from voevent.archive.selection import NAMES, read_selection
-from voevent.pages.answers import HTML, JSON, XML, chosen_format, page
+from voevent.pages.answers import page
 from voevent.pages.documents import json_lines, tar_file
 
 FORMATS: Final = {

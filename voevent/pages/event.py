@@ -12,12 +12,13 @@ from starlette.responses import JSONResponse, Response
 
 from vo_service.context import Context
 from vo_service.dali.endpoints import base_url
+from vo_service.dali.negotiation import HTML, JSON, XML, chosen_format
 from vo_service.dali.parameters import Parameters
 from vo_service.errors import NotFoundError
 from voevent.archive.lookup import Event, History, coincidences_of, event_of, history_of
 from voevent.match.coincidence import VOEVENT
 from voevent.packet import Packet, Param, read_packet
-from voevent.pages.answers import HARMLESS, HTML, JSON, XML, chosen_format, packet_path, page
+from voevent.pages.answers import HARMLESS, packet_path, page
 from voevent.pages.documents import event_json, file_name
 
 FORMATS: Final = {"xml": XML, "json": JSON, "html": HTML}

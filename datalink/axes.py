@@ -1,0 +1,75 @@
+"""Along which axes an event list can be cut: its position, its time, its energy, as far as its columns have them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import astropy.units as u
+
+from vo_service.catalog.model import Column, Position, Table
+from vo_service.formats.systems import time_system
+
+PLANCK_TIMES_LIGHT = 1.2398419843320026e-06
+"""h c [eV m] (2019 SI, exact): the wavelength [m] of a photon is this by its energy [eV]."""
+
+_ENERGY = ("phys.energy", "em.energy")
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyAxis:
+    """A column of energies; `ev` is its unit in eV."""
+
+    column: Column
+    ev: float
+
+
+@dataclass(frozen=True, slots=True)
+class TimeAxis:
+    """A column of times: Modified Julian Dates, or timestamps."""
+
+    column: Column
+    is_mjd: bool
+    scale: str
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """The axes of a table; None for those that it has not."""
+
+    position: Position | None
+    time: TimeAxis | None
+    energy: EnergyAxis | None
+
+    def __bool__(self) -> bool:
+        return any((self.position, self.time, self.energy))
+
+
+def axes_of(table: Table) -> Axes:
+    """The axes of a published table."""
+    return Axes(table.position, _time(table), _energy(table))
+
+
+def _time(table: Table) -> TimeAxis | None:
+    if table.epoch_column is None:
+        return None
+    column = table.column(table.epoch_column)
+    system = time_system(column)
+    return TimeAxis(column, system.is_mjd, system.scale) if system is not None else None
+
+
+def _energy(table: Table) -> EnergyAxis | None:
+    """The principal energy: the first column that says it is one, in a unit of energy."""
+    for column in table.columns:
+        if (column.ucd or "").lower().split(";")[0] not in _ENERGY or column.arraysize is not None:
+            continue
+        try:
+            return EnergyAxis(column, float(u.Unit(column.unit or "", format="vounit").to(u.eV)))
+        except (ValueError, u.UnitConversionError):
+            continue
+    return None
+
+
+def energy_of(wavelength: float) -> float:
+    """Energy [eV] of a photon of a wavelength [m]; that of no wavelength is above all."""
+    return PLANCK_TIMES_LIGHT / wavelength if wavelength > 0 else math.inf

@@ -1,0 +1,250 @@
+"""Measuring the coverage of a table by SQL. Memory and answers stay small whatever the number of rows.
+
+Cells of the sky are found by jumping along the index of the HEALPix column from one occupied cell to the next: the work
+grows with the number of cells, not of rows. Times and energies have no index that one could count on: they cost two
+readings of the table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import psycopg
+from psycopg import sql
+
+from vo_service.catalog.model import HPX_COLUMN, Column, Table
+from vo_service.catalog.vocabulary.unit import conversion_factor
+from vo_service.coverage.cells import SPACE_BITS, cells_by_order
+from vo_service.coverage.model import (
+    TIME_ORDER,
+    Coverage,
+    Slice,
+    SpaceTimeMoc,
+    TimeMoc,
+    as_ranges,
+    moc_of_cells,
+    ranges_of_cells,
+)
+from vo_service.coverage.times import Days, from_microseconds, to_microseconds
+from vo_service.formats.systems import TimeSystem, time_system
+from vo_service.sky.healpix import ORDER
+from vo_service.sky.moc import Moc
+
+Connection = psycopg.Connection[Any]
+
+CELLS: Final = 6000
+"""Cells of the sky that a MOC has at most, large ones counted as one: its order is the deepest that keeps to it."""
+
+OCCUPIED: Final = 50_000
+"""Occupied cells of one order that are looked at, at most: bounds the work where nearly all of the sky is covered."""
+
+SPACE_ORDERS: Final = range(3, 11)
+"""Orders that MOCs of space may have: cells of 7.3 degrees to 3.4 minutes of arc."""
+
+TIME_CELLS: Final = 2048
+SLICES: Final = 32
+"""Cells of equal length that a time MOC, and the times of a space-time MOC, have at most."""
+
+DEEPEST_TIME: Final = 41
+"""Order of time with cells of about a second: no MOC is finer."""
+
+SLICE_SPACE_ORDER: Final = 4
+"""Deepest order of space in space-time MOCs: cells of 3.7 degrees."""
+
+
+def measure(connection: Connection, table: Table) -> Coverage:
+    """What the rows of a table cover at this moment, seen by this transaction."""
+    name = sql.Identifier(*table.sql_name)
+    axis = _time_axis(table)
+    interval, energies = _extents(connection, name, axis.mjd if axis else None, _energy(table))
+    space = _space(connection, name, table)
+    if axis is None or interval is None:
+        return Coverage(space=space, energies=energies)
+    time, space_time = _times(connection, name, axis, interval, space)
+    return Coverage(space, time, space_time, interval, axis.system.scale, energies)
+
+
+def _space(connection: Connection, name: sql.Identifier, table: Table) -> Moc | None:
+    if table.position is None:
+        return None
+    best = moc_of_cells((), 0)
+    for order in SPACE_ORDERS:
+        cells = _occupied(connection, name, order)
+        if not cells or len(cells) > OCCUPIED:
+            break
+        moc = moc_of_cells(cells, order)
+        if sum(map(len, cells_by_order(moc.ranges, ORDER, SPACE_BITS, order).values())) > CELLS:
+            break
+        best = moc
+    return best
+
+
+_JUMPS: Final = """
+    WITH RECURSIVE occupied (cell) AS (
+        (SELECT {hpx} >> {shift} FROM {table} WHERE {hpx} IS NOT NULL ORDER BY {hpx} LIMIT 1)
+        UNION ALL
+        SELECT (SELECT {hpx} >> {shift} FROM {table} WHERE {hpx} >= (cell + 1) << {shift} ORDER BY {hpx} LIMIT 1)
+        FROM occupied WHERE cell IS NOT NULL
+    )
+    SELECT cell FROM occupied WHERE cell IS NOT NULL LIMIT {limit}
+"""
+
+
+def _occupied(connection: Connection, name: sql.Identifier, order: int) -> list[int]:
+    """The cells of an order with rows in them, sorted; one more than OCCUPIED if there are too many."""
+    rows = connection.execute(
+        sql.SQL(_JUMPS).format(
+            hpx=sql.Identifier(HPX_COLUMN), table=name, shift=sql.Literal(2 * (ORDER - order)), limit=OCCUPIED + 1
+        )
+    )
+    return [cell for (cell,) in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class _TimeAxis:
+    """A table's column of times, its system, and the Modified Julian Date in SQL; NULL for times that are none."""
+
+    system: TimeSystem
+    mjd: sql.Composed
+
+
+def _time_axis(table: Table) -> _TimeAxis | None:
+    if table.epoch_column is None:
+        return None
+    column = table.column(table.epoch_column)
+    system = time_system(column)
+    if system is None:
+        return None
+    form = "{}::double precision" if system.is_mjd else "extract(epoch FROM {})::double precision / 86400 + 40587"
+    finite = "CASE WHEN {0} > '-infinity' AND {0} < 'infinity' THEN " + form.replace("{}", "{0}") + " END"
+    return _TimeAxis(system, sql.SQL(finite).format(_sql_column(table, column)))
+
+
+def _sql_column(table: Table, column: Column) -> sql.Identifier:
+    return sql.Identifier(table.sql_columns[table.columns.index(column)])
+
+
+Extent = tuple[float, float] | None
+
+
+def _extents(connection: Connection, name: sql.Identifier, *values: sql.Composed | None) -> tuple[Extent, ...]:
+    """The smallest and the largest of each of these values; None where there is none."""
+    asked = [value for value in values if value is not None]
+    if not asked:
+        return (None,) * len(values)
+    extremes = sql.SQL(", ").join(sql.SQL("min({0}), max({0})").format(value) for value in asked)
+    found = iter(connection.execute(sql.SQL("SELECT {} FROM {}").format(extremes, name)).fetchone() or ())
+    return tuple(None if value is None else _extent(next(found), next(found)) for value in values)
+
+
+def _extent(low: float | None, high: float | None) -> Extent:
+    return None if low is None or high is None else (float(low), float(high))
+
+
+@dataclass(frozen=True, slots=True)
+class _Bins:
+    """Cells of time of one order that hold an interval: the number of the first, and the edges of all as MJD.
+
+    `slice_shift` is by how many orders the cells of time in space-time MOCs are larger.
+    """
+
+    order: int
+    first: int
+    edges: Days
+    slice_shift: int
+
+    @property
+    def shift(self) -> int:
+        return TIME_ORDER - self.order
+
+    def number(self, mjd: sql.Composed) -> sql.Composed:
+        """The place of a time's cell among them in SQL, from 1. Rounding at the ends leads to no cell beyond."""
+        bucket = "least(greatest(width_bucket({}, {}::double precision[]), 1), {})"
+        return sql.SQL(bucket).format(mjd, sql.Literal(self.edges.tolist()), sql.Literal(len(self.edges) - 1))
+
+
+def _bins(interval: tuple[float, float], scale: str) -> _Bins:
+    first, last = to_microseconds(np.array(interval), scale).tolist()
+    shift = _shift(first, last, TIME_CELLS, TIME_ORDER - DEEPEST_TIME)
+    numbers = np.arange(first >> shift, (last >> shift) + 2, dtype=np.int64)
+    slice_shift = _shift(first, last, SLICES, shift) - shift
+    return _Bins(TIME_ORDER - shift, first >> shift, from_microseconds(numbers << shift, scale), slice_shift)
+
+
+def _shift(first: int, last: int, cells: int, least: int) -> int:
+    """The smallest shift, from `least` on, by which at most so many cells hold an interval."""
+    shift = least
+    while (last >> shift) - (first >> shift) >= cells:
+        shift += 1
+    return shift
+
+
+_OCCUPIED_TIMES: Final = """
+    SELECT time, slice, cell
+    FROM (SELECT number AS time, number >> {shift} AS slice, cell
+          FROM (SELECT {first} + {bin} - 1 AS number, {cell} AS cell FROM {table} WHERE {mjd} IS NOT NULL) t) t
+    GROUP BY GROUPING SETS ((time), (slice, cell))
+"""
+
+
+def _times(
+    connection: Connection, name: sql.Identifier, axis: _TimeAxis, interval: tuple[float, float], space: Moc | None
+) -> tuple[TimeMoc, SpaceTimeMoc | None]:
+    """The MOC of time, and that of both: by one reading, as the cells of time of the one are parts of the other's."""
+    bins = _bins(interval, axis.system.scale)
+    order = min(space.order, SLICE_SPACE_ORDER) if space else 0
+    cell = sql.SQL("{} >> {}").format(sql.Identifier(HPX_COLUMN), sql.Literal(2 * (ORDER - order)))
+    rows = connection.execute(
+        sql.SQL(_OCCUPIED_TIMES).format(
+            shift=sql.Literal(bins.slice_shift),
+            first=sql.Literal(bins.first),
+            bin=bins.number(axis.mjd),
+            cell=cell if space else sql.SQL("NULL::bigint"),
+            table=name,
+            mjd=axis.mjd,
+        )
+    )
+    times: list[int] = []
+    slices: dict[int, list[int]] = {}
+    for time, number, place in rows:
+        if time is not None:
+            times.append(time)
+        elif place is not None:
+            slices.setdefault(number, []).append(place)
+    moc = TimeMoc(as_ranges(ranges_of_cells(times, bins.shift)), bins.order)
+    return moc, _space_time(slices, bins, order) if space else None
+
+
+def _space_time(slices: dict[int, list[int]], bins: _Bins, order: int) -> SpaceTimeMoc:
+    shift = bins.shift + bins.slice_shift
+    found = (
+        Slice(as_ranges(ranges_of_cells([number], shift)), moc_of_cells(cells, order).ranges)
+        for number, cells in sorted(slices.items())
+    )
+    return SpaceTimeMoc(tuple(found), TIME_ORDER - shift, order)
+
+
+def _energy(table: Table) -> sql.Composed | None:
+    """The column that tells the energy, in eV, in SQL; NULL where there is none above 0."""
+    for column in sorted(table.columns, key=lambda column: not column.principal):
+        factor = energy_factor(column)
+        if factor is not None:
+            positive = "CASE WHEN {0} > 0 AND {0} < 'infinity' THEN {0}::double precision * {1} END"
+            return sql.SQL(positive).format(_sql_column(table, column), sql.Literal(factor))
+    return None
+
+
+def energy_factor(column: Column) -> float | None:
+    """What the values of a column of energies are multiplied by to be eV; None for other columns."""
+    is_energy = (column.ucd or "").lower().startswith(("phys.energy", "em.energy"))
+    if not is_energy or column.unit is None or column.datatype not in ("float", "double", "int", "long", "short"):
+        return None
+    if column.arraysize is not None:
+        return None
+    try:
+        return conversion_factor(column.unit, "eV")
+    except ValueError:
+        # Logarithms, and energies per something.
+        return None

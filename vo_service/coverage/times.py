@@ -1,0 +1,52 @@
+"""Times of tables on the axis of time MOCs: microseconds of TCB since JD 0."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Final
+
+import numpy as np
+from astropy.time import Time
+from erfa import ErfaWarning  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from vo_service.formats.systems import UNKNOWN_SCALE
+
+MICROSECONDS: Final = 86_400_000_000
+"""Of a day."""
+
+_MJD_ZERO: Final = 2_400_000.5
+_GPS_BEHIND_TAI: Final = 19 / 86_400
+"""Days."""
+
+Days = NDArray[np.float64]
+Instants = NDArray[np.int64]
+
+
+def to_microseconds(mjd: Days, scale: str) -> Instants:
+    """Modified Julian Dates of a scale (UTC, TT, GPS, ...; UNKNOWN is taken for UTC) as microseconds of TCB."""
+    offset = _GPS_BEHIND_TAI if scale == "GPS" else 0.0
+    tcb = _converted(Time(_MJD_ZERO, np.asarray(mjd) + offset, format="jd", scale=_astropy_scale(scale)), "tcb")
+    whole = np.floor(tcb.jd1)
+    part = np.floor(((tcb.jd1 - whole) + tcb.jd2) * MICROSECONDS)
+    return np.asarray(whole.astype(np.int64) * MICROSECONDS + part.astype(np.int64), np.int64)
+
+
+def from_microseconds(instants: Instants, scale: str) -> Days:
+    """The other way round."""
+    whole = instants // MICROSECONDS
+    part = (instants - whole * MICROSECONDS) / MICROSECONDS
+    time = _converted(Time(whole.astype(float), part, format="jd", scale="tcb"), _astropy_scale(scale))
+    offset = _GPS_BEHIND_TAI if scale == "GPS" else 0.0
+    return np.asarray((time.jd1 - _MJD_ZERO) + time.jd2 - offset, np.float64)
+
+
+def _astropy_scale(scale: str) -> str:
+    return {"GPS": "tai", UNKNOWN_SCALE: "utc"}.get(scale, scale.lower())
+
+
+def _converted(time: Any, scale: str) -> Any:  # noqa: ANN401 (astropy has no types)
+    with warnings.catch_warnings():
+        # Leap seconds before 1960 and in years to come are not known; their absence moves a time by seconds.
+        warnings.simplefilter("ignore", ErfaWarning)
+        return getattr(time, scale)

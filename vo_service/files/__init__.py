@@ -1,0 +1,1 @@
+"""Files attached to published tables and rows: their register, and how they are served."""
