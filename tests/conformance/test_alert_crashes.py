@@ -92,7 +92,7 @@ async def test_the_broker_is_killed_again_and_again(place: Site) -> None:
 def waiting(place: Site, event: str) -> list[int]:
     """The sessions that store events, and wait for this."""
     rows = place.rows(
-        "SELECT pid FROM pg_stat_activity WHERE wait_event = %s AND query LIKE '%%INTO alerts.voevent%%'"
+        "SELECT pid FROM pg_stat_activity WHERE wait_event = %s AND query LIKE '%%WITH locked AS%%'"
         " AND pid <> pg_backend_pid()",
         event,
     )
