@@ -46,6 +46,10 @@ _NEXT = f"""
     ) measured
     WHERE before < {BYTES_TOGETHER} ORDER BY event_id""".encode()  # noqa: S608 (our own words)
 
+REST = 0.01
+"""Seconds between two transactions: what comes meanwhile goes together, and costs much less. After a longer pause
+nothing waits."""
+
 Stage = Literal["acknowledged", "sent", "matched"]
 """What an event comes through after its storage; the archive has the time of each (`acknowledged_at` ...)."""
 
@@ -139,6 +143,7 @@ class AlertStore:
         while self._waiting:
             group, self._waiting = _group(self._waiting)
             await self._store_group(group)
+            await asyncio.sleep(REST)
 
     async def _store_group(self, group: Sequence[_Waiting]) -> None:
         """Store some packets; if they cannot be stored together, one by one, so that one does not harm the others."""

@@ -28,7 +28,7 @@ LIMIT: Final = 65_536
 
 # Start tags that need no parser: a hundred subscribers acknowledge ten thousand times a second.
 _PROLOGUE: Final = rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^<>]*\?>\s*)?"
-_ROLE: Final = re.compile(_PROLOGUE + rb"<(?:[\w.-]+:)?Transport\s[^<>]*?\brole\s*=\s*[\"'](\w+)[\"'][^<>]*>")
+_ROLE: Final = re.compile(_PROLOGUE + rb"<(?:[\w.-]+:)?Transport\s[^<>]*\brole\s*=\s*[\"'](\w+)[\"'][^<>]*>")
 _BY_NAME: Final[dict[bytes, Role]] = {role.encode(): role for role in ROLES}
 _VOEVENT: Final = re.compile(_PROLOGUE + rb"<(?:[\w.-]+:)?VOEvent[\s>]")
 
