@@ -1260,7 +1260,8 @@ CREATE TABLE IF NOT EXISTS alerts.voevent (
     original bytea,
     original_type text,
     digest bytea NOT NULL
-);
+-- Times of stages are noted later: on the same page, no index hears of it.
+) WITH (fillfactor = 60);
 CREATE INDEX IF NOT EXISTS voevent_hpx ON alerts.voevent (hpx);
 CREATE INDEX IF NOT EXISTS voevent_event_time ON alerts.voevent (event_time);
 CREATE INDEX IF NOT EXISTS voevent_event_ivoid ON alerts.voevent (event_ivoid);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -192,6 +193,9 @@ def broker(
 async def _run_broker(settings: Settings, access: Access, *, until_eof: bool) -> None:
     stopped = _stop_signal(until_eof=until_eof)
     async with running_broker(settings, access) as running:
+        # What was imported stays: the collector need not look at it again while events wait.
+        gc.collect()
+        gc.freeze()
         if not until_eof:
             out.print(
                 f"Authors at {settings.voevent_host}:{running.author_port},"
@@ -379,7 +383,12 @@ def list_tables(state: State = None) -> None:
         if table.schema == TAP_SCHEMA:
             continue
         position = f"{table.position.ra}, {table.position.dec}" if table.position else ""
-        grid.add_row(table.full_name, "" if table.counted_rows is None else f"{table.counted_rows:,}", position, table.description)
+        grid.add_row(
+            table.full_name,
+            "" if table.counted_rows is None else f"{table.counted_rows:,}",
+            position,
+            table.description,
+        )
     out.print(grid)
 
 

@@ -200,9 +200,9 @@ def parse_alert(data: object) -> Alert:
         raise AlertError(explain(error)) from None
 
 
-def explain(error: ValidationError) -> str:
-    """One sentence for each problem."""
+def explain(error: ValidationError, whole: str = "alert") -> str:
+    """One sentence for each problem; `whole` names what was read, for those that are of no part of it."""
     return "; ".join(
-        f"{'.'.join(str(part) for part in problem['loc']) or 'alert'}: {problem['msg'].removeprefix('Value error, ')}"
+        f"{'.'.join(str(part) for part in problem['loc']) or whole}: {problem['msg'].removeprefix('Value error, ')}"
         for problem in error.errors(include_url=False)
     )

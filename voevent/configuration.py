@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from vo_service.config import Settings
 from vo_service.errors import ConfigurationError
+from voevent.alert import explain
 from voevent.match.rules import Rule
 from voevent.publish.settings import SinkSettings
 from voevent.sources.settings import SourceSettings
@@ -56,11 +57,7 @@ def load_alerts_file(path: Path) -> AlertsFile:
     try:
         return AlertsFile.model_validate(_filled_in({} if tree is None else tree, path))
     except ValidationError as error:
-        problems = (
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors(include_url=False)
-        )
-        raise ConfigurationError(f"{path}: {'; '.join(problems)}") from None
+        raise ConfigurationError(f"{path}: {explain(error, 'file')}") from None
 
 
 def _filled_in(tree: Any, path: Path) -> Any:  # noqa: ANN401 (any YAML)

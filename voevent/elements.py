@@ -78,7 +78,11 @@ def local_name(element: etree._Element) -> str:
 
 def child(element: etree._Element | None, name: str) -> etree._Element | None:
     """The first child of this local name; None also where there is no element to look into."""
-    return None if element is None else next(element.iterchildren("{*}" + name), None)
+    # Where there are few children, as nearly everywhere, this takes half the time of lxml's search by a pattern.
+    for part in () if element is None else element:
+        if local_name(part) == name:
+            return part
+    return None
 
 
 def descendants(element: etree._Element | None, name: str) -> Iterator[etree._Element]:
@@ -88,7 +92,11 @@ def descendants(element: etree._Element | None, name: str) -> Iterator[etree._El
 
 def content(element: etree._Element | None) -> str | None:
     """The text of an element without the blanks around it; None if there is none."""
-    return None if element is None else ("".join(str(part) for part in element.itertext()).strip() or None)
+    if element is None:
+        return None
+    # Elements without others in them are nearly all, and much quicker read without a walk.
+    words = "".join(str(part) for part in element.itertext()) if len(element) else element.text or ""
+    return words.strip() or None
 
 
 def text(element: etree._Element | None, name: str) -> str | None:

@@ -226,10 +226,11 @@ def _params(root: etree._Element) -> Iterator[Param]:
     for element in descendants(child(root, "What"), "Param"):
         parent = element.getparent()
         grouped = parent is not None and local_name(parent) in ("Group", "Table")
+        value = element.get("value")
         yield Param(
             group=parent.get("name", "").strip() if parent is not None and grouped else None,
             name=element.get("name", "").strip(),
-            value=element.get("value", text(element, "Value")),
+            value=text(element, "Value") if value is None else value,
             unit=element.get("unit", "").strip() or None,
             ucd=element.get("ucd", "").strip() or None,
             description=text(element, "Description"),

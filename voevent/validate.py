@@ -130,7 +130,10 @@ def _structure(root: etree._Element) -> Iterator[Problem]:
         allowed = _CHILDREN.get(name := local_name(element)) if len(element) else None
         if allowed is None:
             continue
-        found = Counter(local_name(part) for part in element)
+        names = [local_name(part) for part in element]
+        if len(allowed & set(names)) == len(names):
+            continue
+        found = Counter(names)
         for unknown in sorted(found.keys() - allowed):
             yield _error(f"{name}: {unknown} may not stand there")
         for repeated in sorted(part for part, times in found.items() if times > 1 and name in _ONCE):

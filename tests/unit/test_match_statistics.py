@@ -13,6 +13,7 @@ from vo_service.errors import ConfigurationError
 from vo_service.sky.angles import separation
 from vo_service.sky.cover import merge
 from vo_service.sky.healpix import hpx
+from voevent.configuration import load_alerts_file
 from voevent.match.coincidence import (
     Alert,
     Candidates,
@@ -21,7 +22,7 @@ from voevent.match.coincidence import (
     match_events,
 )
 from voevent.match.localisation import Localisation, Points, fewer, measure_pair, measure_points, search_region, widened
-from voevent.match.rules import Overlap, Region, Rule, load_rules
+from voevent.match.rules import Overlap, Region, Rule
 from voevent.match.scramble import Archive, scrambled
 from voevent.match.statistics import (
     YEAR,
@@ -296,7 +297,7 @@ rules:
 def test_rules_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "rules.yaml"
     path.write_text(RULES)
-    first, second = load_rules(path)
+    first, second = load_alerts_file(path).rules
     assert first.rate == pytest.approx(800 / YEAR)
     assert first.alerts.includes("ivo://GWnet/LVC")
     assert not first.alerts.includes("ivo://nasa.gsfc.gcn/x")
@@ -322,9 +323,9 @@ def test_rules_that_cannot_be_used(tmp_path: Path, old: str, new: str, said: str
     path = tmp_path / "rules.yaml"
     path.write_text(RULES.replace(old, new))
     with pytest.raises(ConfigurationError, match=said):
-        load_rules(path)
+        load_alerts_file(path)
     with pytest.raises(ConfigurationError, match="Cannot read"):
-        load_rules(tmp_path / "none.yaml")
+        load_alerts_file(tmp_path / "none.yaml")
 
 
 def test_fewer_ranges_hold_what_the_others_did() -> None:

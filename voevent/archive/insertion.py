@@ -101,12 +101,15 @@ def _columns(columns: dict[str, str]) -> str:
 
 
 _NAMES: Final = ", ".join(_EVENT | _BYTES)
+_VALUES: Final = ", ".join(
+    "coalesce(xml, convert_from(raw, 'UTF8')) AS xml" if name == "xml" else name for name in _EVENT | _BYTES
+)
 _PARAM_NAMES: Final = ", ".join(name for name in _PARAM if name != "ivoid")
 
 INSERT: Final = f"""
     WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock({_ORDER_LOCK})),
     given AS MATERIALIZED (
-        SELECT ordinal, {_NAMES}
+        SELECT ordinal, {_VALUES}
         FROM jsonb_to_recordset(%s) AS described (ordinal integer, {_columns(_EVENT)})
         JOIN unnest(%b::bytea[], %b::bytea[], %b::bytea[]) WITH ORDINALITY AS bytes ({", ".join(_BYTES)}, ordinal)
         USING (ordinal)
@@ -197,9 +200,11 @@ def _event(arrival: Arrival) -> dict[str, object]:
     }
 
 
-def _text(packet: Packet) -> str:
-    """The packet as text, by the encoding that it declares."""
+def _text(packet: Packet) -> str | None:
+    """The packet as text, by the encoding that it declares; None if that is UTF-8, which PostgreSQL reads itself."""
     encoding = packet.root.getroottree().docinfo.encoding or "utf-8"
+    if encoding.lower() == "utf-8" and b"\0" not in packet.raw:
+        return None  # it would be no XML if the bytes were anything else
     try:
         text = packet.raw.decode(encoding, "replace")
     except LookupError:  # libxml2 knows some that Python does not

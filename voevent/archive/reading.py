@@ -11,6 +11,7 @@ from vo_service.catalog.model import Column
 from vo_service.database.execute import stream
 from vo_service.database.pools import Database
 from vo_service.database.statement import Statement
+from voevent.archive.store import NEWEST_BEFORE
 
 TIME_LIMIT: Final = 30.0
 """Seconds that a query for a page or a list may take."""
@@ -51,7 +52,5 @@ def _column(name: str, kind: str) -> Column:
 
 async def last_before(database: Database, moment: datetime) -> int:
     """Number of the newest event that was stored before a moment (naive UTC); 0 if there is none."""
-    # Numbers and times of storage grow together.
-    text = "SELECT event_id FROM alerts.voevent WHERE stored_at < %s ORDER BY stored_at DESC, event_id DESC LIMIT 1"
-    rows = await read_rows(database, text, "event_id:long", [moment])
+    rows = await read_rows(database, NEWEST_BEFORE, "event_id:long", [moment])
     return int(rows[0]["event_id"]) if rows else 0

@@ -25,12 +25,30 @@ from voevent.archive.insertion import INSERT, Arrival, insert_values
 CHANNEL = "vo_alert"
 """Channel of notifications; their payload is the number of an event that was stored."""
 
+NEWEST_BEFORE = (
+    "SELECT event_id FROM alerts.voevent WHERE stored_at < %s ORDER BY stored_at DESC, event_id DESC LIMIT 1"
+)
+"""The newest event that was stored before a moment: numbers and times of storage grow together."""
+
 TOGETHER = 200
 """Packets of one transaction at most."""
 
 BYTES_TOGETHER = 1_048_576
 """Bytes of packets that are read at once or stored in one transaction, and one packet more: each subscriber who catches
 up holds so much."""
+
+_NEXT = f"""
+    SELECT event_id, ivoid, "role", raw FROM (
+        SELECT *, sum(octet_length(raw)) OVER (ORDER BY event_id) - octet_length(raw) AS before
+        FROM (
+            SELECT event_id, ivoid, "role", raw FROM alerts.voevent WHERE event_id > %s ORDER BY event_id LIMIT %s
+        ) next
+    ) measured
+    WHERE before < {BYTES_TOGETHER} ORDER BY event_id""".encode()  # noqa: S608 (our own words)
+
+REST = 0.01
+"""Seconds between two transactions: what comes meanwhile goes together, and costs much less. After a longer pause
+nothing waits."""
 
 Stage = Literal["acknowledged", "sent", "matched"]
 """What an event comes through after its storage; the archive has the time of each (`acknowledged_at` ...)."""
@@ -125,6 +143,7 @@ class AlertStore:
         while self._waiting:
             group, self._waiting = _group(self._waiting)
             await self._store_group(group)
+            await asyncio.sleep(REST)
 
     async def _store_group(self, group: Sequence[_Waiting]) -> None:
         """Store some packets; if they cannot be stored together, one by one, so that one does not harm the others."""
@@ -170,7 +189,9 @@ class AlertStore:
 
     async def after(self, event_id: int, limit: int = 100) -> Sequence[StoredEvent]:
         """The events that were stored after one, in order: the next ones, not all. None if there are none."""
-        return await self._events("event_id > %s", event_id, limit)
+        async with self._connection() as connection:
+            cursor = await connection.execute(_NEXT, (event_id, limit), binary=True)
+            return [StoredEvent(*row) for row in await cursor.fetchall()]
 
     async def last(self) -> int:
         """Number of the newest event; 0 if there is none."""
@@ -180,12 +201,8 @@ class AlertStore:
 
     async def before(self, moment: datetime) -> int:
         """Number of the last event that was stored before a moment (UTC); 0 if there is none."""
-        query = """
-            SELECT coalesce(
-                (SELECT event_id - 1 FROM alerts.voevent WHERE stored_at >= %s ORDER BY stored_at, event_id LIMIT 1),
-                (SELECT max(event_id) FROM alerts.voevent), 0)"""
         async with self._connection() as connection:
-            row = await _row(connection, query, moment)
+            row = await _row(connection, NEWEST_BEFORE, moment)
         return int(row[0]) if row else 0
 
     async def number_of(self, ivoid: str) -> int | None:
@@ -245,18 +262,6 @@ class AlertStore:
             " WHERE name = %(sink)s AND last_event < %(event)s",
             {"sink": sink, "event": event_id, "reason": reason},
         )
-
-    async def _events(self, condition: str, value: object, limit: int) -> Sequence[StoredEvent]:
-        query = f"""
-            SELECT event_id, ivoid, "role", raw FROM (
-                SELECT *, sum(octet_length(raw)) OVER (ORDER BY event_id) - octet_length(raw) AS before
-                FROM (SELECT * FROM alerts.voevent WHERE {condition} ORDER BY event_id LIMIT %s) next
-            ) measured
-            WHERE before < {BYTES_TOGETHER} ORDER BY event_id
-        """  # noqa: S608 (our own words)
-        async with self._connection() as connection:
-            cursor = await connection.execute(query.encode(), (value, limit), binary=True)
-            return [StoredEvent(*row) for row in await cursor.fetchall()]
 
     async def _execute(self, query: str, values: Sequence[object] | Mapping[str, object]) -> None:
         async with self._connection() as connection:

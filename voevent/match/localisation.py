@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vo_service.sky.angles import separation
-from vo_service.sky.cover import Ranges, cone_cover, merge
+from vo_service.sky.cover import Ranges, merge
 from vo_service.sky.healpix import at_order_29
 from voevent.match.rules import ErrorCircles, Overlap, Region, Separation, Sky
 from voevent.match.statistics import disc_area, gaussian_overlap, gaussian_radius
@@ -171,11 +171,6 @@ def fewer(ranges: Ranges, most: int) -> Ranges:
         shift = 2 * (29 - order)
         ranges = merge(np.column_stack([ranges[:, 0] >> shift, ((ranges[:, 1] - 1) >> shift) + 1])) << shift
     return ranges
-
-
-def cone_ranges(cone: tuple[float, float, float]) -> Ranges:
-    """A cone (ra, dec, radius) [deg] as ranges that hold it."""
-    return cone_cover(*cone).all_ranges()
 
 
 def localisations(points: Points) -> list[Localisation]:

@@ -45,6 +45,9 @@ Connection = psycopg.Connection[Any]
 NAME: Final = "matching"
 """Under which its place in the outbox is kept."""
 
+REST: Final = 0.1
+"""Seconds between two looks for new events: to look at several at once costs as little as to look at one."""
+
 log = logging.getLogger(__name__)
 
 
@@ -95,6 +98,7 @@ class Matching:
             await self.deliver(event_id)
             yield event_id
         yield events[-1].event_id
+        await asyncio.sleep(REST)
 
     async def deliver(self, event_id: int) -> None:
         """Match one event. Done again, it gives the same."""

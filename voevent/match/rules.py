@@ -1,4 +1,4 @@
-"""Rules: what is matched with what, within which time and angle, and what is worth keeping; read from a YAML file.
+"""Rules: what is matched with what, within which time and angle, and what is worth keeping. In the file of alerts:
 
 rules:
   - name: gw-neutrino
@@ -15,13 +15,10 @@ from __future__ import annotations
 
 import re
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from vo_service.errors import ConfigurationError
 from voevent.match.statistics import YEAR
 
 Role = Literal["observation", "prediction", "utility", "test"]
@@ -166,34 +163,3 @@ class Rule(_Part):
     def rate(self) -> float:
         """Events of the second kind [Hz]."""
         return self.rate_per_year / YEAR
-
-
-class Rules(_Part):
-    """All rules; their names differ."""
-
-    rules: tuple[Rule, ...] = ()
-
-    @model_validator(mode="after")
-    def _names_differ(self) -> Self:
-        names = [rule.name for rule in self.rules]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"expected one rule of each name; there are more of {', '.join(twice)}")
-        return self
-
-
-def load_rules(path: Path) -> tuple[Rule, ...]:
-    """The rules in a YAML file. Raises ConfigurationError that names everything that cannot be used, and where."""
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"Cannot read the rules in {path}: {error.strerror}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"{path} is not YAML: {error}") from None
-    try:
-        return Rules.model_validate(tree).rules
-    except ValidationError as error:
-        problems = (
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors(include_url=False)
-        )
-        raise ConfigurationError(f"{path}: {'; '.join(problems)}") from None

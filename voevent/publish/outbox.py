@@ -16,7 +16,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from datetime import datetime
-from typing import Final, Literal, Protocol, runtime_checkable
+from typing import Final, Literal, Protocol
 
 from vo_service.errors import UnavailableError
 from voevent.archive.store import AlertStore, StoredEvent
@@ -67,7 +67,6 @@ class Sink(Protocol):
         ...
 
 
-@runtime_checkable
 class BulkSink(Protocol):
     """Somewhere alerts are sent to, several at once."""
 
@@ -109,9 +108,9 @@ class OneByOne:
             yield event.event_id
 
 
-async def run_sink(sink: Sink | BulkSink, store: AlertStore, news: News) -> None:
+async def run_sink(sink: BulkSink, store: AlertStore, news: News) -> None:
     """Deliver events to a sink: without end, or until it is gone. A database that is away is waited for."""
-    await _Delivery(sink if isinstance(sink, BulkSink) else OneByOne(sink), store, news).run()
+    await _Delivery(sink, store, news).run()
 
 
 class _Delivery:

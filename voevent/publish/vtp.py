@@ -25,6 +25,9 @@ NAME: Final = "vtp"
 RETRY_SECONDS: Final = 1.0
 """Seconds until a database that is away is asked again."""
 
+REST: Final = 0.005
+"""Seconds between two sendings: with many subscribers it is sending that costs, of several events as much as of one."""
+
 REMEMBER_SECONDS: Final = 0.5
 """Seconds between two notes of how far events were sent: a crash makes those of this time be sent again."""
 
@@ -132,5 +135,6 @@ async def _feed(store: AlertStore, news: News, after: int) -> AsyncIterator[Sequ
         if events:
             yield events
             after = events[-1].event_id
+            await asyncio.sleep(REST)
         else:
             await changed.wait()

@@ -26,6 +26,9 @@ BYTES_TOGETHER: Final = 4_194_304
 """Messages that are taken in together: at most so many, and no further one after so many bytes."""
 
 WAIT: Final = 0.5
+CLOSE_TIMEOUT: Final = 10.0
+"""Seconds for a cluster to be left in good order."""
+
 TIMEOUT: Final = 5.0
 """Seconds: for a message, and for an answer of the cluster."""
 
@@ -81,7 +84,8 @@ class KafkaReading:
                     due = time.monotonic() + REFRESH
                 await self._take_in(await in_thread(topics.poll))
         finally:
-            await in_thread(topics.close)
+            # Nothing depends on it, as no place is kept there; whatever holds it up must not hold up the end.
+            await asyncio.wait([in_thread(topics.close)], timeout=CLOSE_TIMEOUT)
             executor.shutdown(wait=False)
 
     async def _take_in(self, records: Sequence[Record]) -> None:

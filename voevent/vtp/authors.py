@@ -101,7 +101,8 @@ class Authors:
             yield
         finally:
             self._open[address] -= 1
-            self._open += Counter()  # forgets those at 0
+            if not self._open[address]:
+                del self._open[address]
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str) -> None:
         if self._open.total() > self._limit or self._open[address] > max(1, self._limit // 2):

@@ -28,8 +28,8 @@ LIMIT: Final = 65_536
 
 # Start tags that need no parser: a hundred subscribers acknowledge ten thousand times a second.
 _PROLOGUE: Final = rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^<>]*\?>\s*)?"
-_TRANSPORT: Final = re.compile(_PROLOGUE + rb"<(?:[\w.-]+:)?Transport\s[^<>]*>")
-_ROLE: Final = re.compile(rb"role\s*=\s*[\"'](\w+)[\"']")
+_ROLE: Final = re.compile(_PROLOGUE + rb"<(?:[\w.-]+:)?Transport\s[^<>]*\brole\s*=\s*[\"'](\w+)[\"'][^<>]*>")
+_BY_NAME: Final[dict[bytes, Role]] = {role.encode(): role for role in ROLES}
 _VOEVENT: Final = re.compile(_PROLOGUE + rb"<(?:[\w.-]+:)?VOEvent[\s>]")
 
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -81,9 +81,8 @@ class Message:
 
 def role_of(raw: bytes) -> Role | None:
     """The role of a Transport message; None if it is anything else, a VOEvent above all."""
-    if (tag := _TRANSPORT.match(raw)) and (match := _ROLE.search(raw, 0, tag.end())):
-        role = match[1].decode("ascii", "replace")
-        return role if _is_role(role) else None
+    if match := _ROLE.match(raw):
+        return _BY_NAME.get(match[1])
     if _VOEVENT.match(raw) or len(raw) > LIMIT:
         return None
     message = read_message(raw)

@@ -92,7 +92,7 @@ class Upstream:
         Seconds before the second attempt; what a test may shorten.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (by name)
         self,
         address: Address,
         ivoid: str,
