@@ -8,7 +8,6 @@ PYTEST_ARGS ?=
 BIN := $(VENV)/bin
 # Many tests wait for processes and sockets: two at once for each core.
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
-SOURCES := vo_service tap conesearch voevent tests
 
 .PHONY: help demo test lint format lock clean
 

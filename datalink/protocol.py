@@ -32,10 +32,8 @@ class DataLink:
     def links(self, table: Table) -> Sequence[Link]:
         if not has_links(table):
             return ()
-        return (
-            Link("Links of rows", f"{links_path(table)}?", "Files, documents and services, by primary key (DataLink)",
-                 kind="endpoint"),
-        )  # fmt: skip
+        text = "Files, documents and services of each row; ID is its primary key (DataLink)"
+        return (Link("Links of rows", links_path(table), text),)
 
     async def table_capabilities(self, table: Table, context: Context, base: str) -> Sequence[Capability]:
         return (links_capability(f"{base}/{links_path(table)}"),) if has_links(table) else ()
