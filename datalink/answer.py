@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from psycopg import sql
 
-from datalink.axes import axes_of
 from datalink.descriptor import cutout_service
 from datalink.identifiers import Target, dataset_id, find_target
 from datalink.links import Link, failed, links_of, links_of_file, service_name
 from vo_service.catalog.model import Column, Table
 from vo_service.context import Context
+from vo_service.coverage.axes import axes_of
 from vo_service.database.arrow import sql_type
 from vo_service.database.execute import stream
 from vo_service.database.statement import Statement

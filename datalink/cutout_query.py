@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from psycopg import sql
 
-from datalink.axes import axes_of
 from datalink.cutout_request import CutoutRequest, Interval
 from datalink.identifiers import Target
 from vo_service.catalog.model import HPX_COLUMN
+from vo_service.coverage.axes import axes_of
 from vo_service.database.arrow import sql_type
 from vo_service.database.statement import Statement
 from vo_service.sky.predicates import array, literal, within_cone, within_shape

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from datalink.axes import Axes, axes_of, energy_of
 from vo_service.catalog.model import Table
 from vo_service.config import Settings
+from vo_service.coverage.axes import Axes, axes_of, energy_of
 from vo_service.dali.parameters import Parameters
 from vo_service.errors import UsageError
 from vo_service.formats.registry import FormatChoice, find_format

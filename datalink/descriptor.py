@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from datalink.axes import PLANCK_TIMES_LIGHT, EnergyAxis, TimeAxis, axes_of
 from vo_service.catalog.model import Statistics, Table
+from vo_service.coverage.axes import PLANCK_TIMES_LIGHT, EnergyAxis, TimeAxis, axes_of
 from vo_service.formats.registry import FORMATS
 from vo_service.formats.services import InputParameter, ServiceDescriptor
 

@@ -7,10 +7,10 @@ import math
 import astropy.units as u
 import pytest
 
-from datalink.axes import axes_of, energy_of
 from datalink.cutout_request import CutoutRequest, read_cutout
 from vo_service.catalog.model import Column, Position, Table
 from vo_service.config import Settings
+from vo_service.coverage.axes import axes_of, energy_of
 from vo_service.dali.parameters import Parameters
 from vo_service.errors import UsageError
 from vo_service.sky.shapes import Circle, Polygon

@@ -7,7 +7,7 @@ import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
-import fsspec  # type: ignore[import-untyped]
+import fsspec
 import httpx
 import pytest
 from starlette.applications import Starlette

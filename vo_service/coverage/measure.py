@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from vo_service.catalog.model import HPX_COLUMN, Column, Table
-from vo_service.catalog.vocabulary.unit import conversion_factor
+from vo_service.coverage.axes import EnergyAxis, TimeAxis, axes_of
 from vo_service.coverage.cells import SPACE_BITS, cells_by_order
 from vo_service.coverage.model import (
     TIME_ORDER,
@@ -28,7 +28,6 @@ from vo_service.coverage.model import (
     ranges_of_cells,
 )
 from vo_service.coverage.times import Days, from_microseconds, to_microseconds
-from vo_service.formats.systems import TimeSystem, time_system
 from vo_service.sky.healpix import ORDER
 from vo_service.sky.moc import Moc
 
@@ -57,13 +56,14 @@ SLICE_SPACE_ORDER: Final = 4
 def measure(connection: Connection, table: Table) -> Coverage:
     """What the rows of a table cover at this moment, seen by this transaction."""
     name = sql.Identifier(*table.sql_name)
-    axis = _time_axis(table)
-    interval, energies = _extents(connection, name, axis.mjd if axis else None, _energy(table))
+    axes = axes_of(table)
+    mjd = _mjd(table, axes.time) if axes.time else None
+    interval, energies = _extents(connection, name, mjd, _energy(table, axes.energy) if axes.energy else None)
     space = _space(connection, name, table)
-    if axis is None or interval is None:
+    if axes.time is None or mjd is None or interval is None:
         return Coverage(space=space, energies=energies)
-    time, space_time = _times(connection, name, axis, interval, space)
-    return Coverage(space, time, space_time, interval, axis.system.scale, energies)
+    time, space_time = _times(connection, name, mjd, _bins(interval, axes.time.scale), space)
+    return Coverage(space, time, space_time, interval, axes.time.scale, energies)
 
 
 def _space(connection: Connection, name: sql.Identifier, table: Table) -> Moc | None:
@@ -102,24 +102,11 @@ def _occupied(connection: Connection, name: sql.Identifier, order: int) -> list[
     return [cell for (cell,) in rows]
 
 
-@dataclass(frozen=True, slots=True)
-class _TimeAxis:
-    """A table's column of times, its system, and the Modified Julian Date in SQL; NULL for times that are none."""
-
-    system: TimeSystem
-    mjd: sql.Composed
-
-
-def _time_axis(table: Table) -> _TimeAxis | None:
-    if table.epoch_column is None:
-        return None
-    column = table.column(table.epoch_column)
-    system = time_system(column)
-    if system is None:
-        return None
-    form = "{}::double precision" if system.is_mjd else "extract(epoch FROM {})::double precision / 86400 + 40587"
-    finite = "CASE WHEN {0} > '-infinity' AND {0} < 'infinity' THEN " + form.replace("{}", "{0}") + " END"
-    return _TimeAxis(system, sql.SQL(finite).format(_sql_column(table, column)))
+def _mjd(table: Table, axis: TimeAxis) -> sql.Composed:
+    """The Modified Julian Date of a row in SQL; NULL for times that are none."""
+    form = "{0}::double precision" if axis.is_mjd else "extract(epoch FROM {0})::double precision / 86400 + 40587"
+    finite = "CASE WHEN {0} > '-infinity' AND {0} < 'infinity' THEN " + form + " END"
+    return sql.SQL(finite).format(_sql_column(table, axis.column))
 
 
 def _sql_column(table: Table, column: Column) -> sql.Identifier:
@@ -190,20 +177,19 @@ _OCCUPIED_TIMES: Final = """
 
 
 def _times(
-    connection: Connection, name: sql.Identifier, axis: _TimeAxis, interval: tuple[float, float], space: Moc | None
+    connection: Connection, name: sql.Identifier, mjd: sql.Composed, bins: _Bins, space: Moc | None
 ) -> tuple[TimeMoc, SpaceTimeMoc | None]:
     """The MOC of time, and that of both: by one reading, as the cells of time of the one are parts of the other's."""
-    bins = _bins(interval, axis.system.scale)
     order = min(space.order, SLICE_SPACE_ORDER) if space else 0
     cell = sql.SQL("{} >> {}").format(sql.Identifier(HPX_COLUMN), sql.Literal(2 * (ORDER - order)))
     rows = connection.execute(
         sql.SQL(_OCCUPIED_TIMES).format(
             shift=sql.Literal(bins.slice_shift),
             first=sql.Literal(bins.first),
-            bin=bins.number(axis.mjd),
+            bin=bins.number(mjd),
             cell=cell if space else sql.SQL("NULL::bigint"),
             table=name,
-            mjd=axis.mjd,
+            mjd=mjd,
         )
     )
     times: list[int] = []
@@ -226,25 +212,7 @@ def _space_time(slices: dict[int, list[int]], bins: _Bins, order: int) -> SpaceT
     return SpaceTimeMoc(tuple(found), TIME_ORDER - shift, order)
 
 
-def _energy(table: Table) -> sql.Composed | None:
-    """The column that tells the energy, in eV, in SQL; NULL where there is none above 0."""
-    for column in sorted(table.columns, key=lambda column: not column.principal):
-        factor = energy_factor(column)
-        if factor is not None:
-            positive = "CASE WHEN {0} > 0 AND {0} < 'infinity' THEN {0}::double precision * {1} END"
-            return sql.SQL(positive).format(_sql_column(table, column), sql.Literal(factor))
-    return None
-
-
-def energy_factor(column: Column) -> float | None:
-    """What the values of a column of energies are multiplied by to be eV; None for other columns."""
-    is_energy = (column.ucd or "").lower().startswith(("phys.energy", "em.energy"))
-    if not is_energy or column.unit is None or column.datatype not in ("float", "double", "int", "long", "short"):
-        return None
-    if column.arraysize is not None:
-        return None
-    try:
-        return conversion_factor(column.unit, "eV")
-    except ValueError:
-        # Logarithms, and energies per something.
-        return None
+def _energy(table: Table, axis: EnergyAxis) -> sql.Composed:
+    """The energy of a row in eV, in SQL; NULL where there is none above 0."""
+    positive = "CASE WHEN {0} > 0 AND {0} < 'infinity' THEN {0}::double precision * {1} END"
+    return sql.SQL(positive).format(_sql_column(table, axis.column), sql.Literal(axis.ev))

@@ -8,15 +8,13 @@ from typing import Final
 
 import numpy as np
 
+from vo_service.coverage.axes import PLANCK_TIMES_LIGHT
 from vo_service.sky.cover import Ranges, merge
 from vo_service.sky.healpix import ORDER, PIXELS
 from vo_service.sky.moc import Moc, moc_of_ranges
 
 TIME_ORDER: Final = 61
 """Deepest order of time: its cells are microseconds of TCB since JD 0 (MOC 2.0, section 3.2)."""
-
-PLANCK_TIMES_LIGHT: Final = 1.239841984332e-6
-"""Energy times wavelength of a photon, in eV m (CODATA 2018, exact but for its digits)."""
 
 EV_IN_JOULE: Final = 1.602176634e-19
 """An electronvolt (exact since 2019)."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 from astropy.time import Time
-from erfa import ErfaWarning  # type: ignore[import-untyped]
+from erfa import ErfaWarning
 from numpy.typing import NDArray
 
 from vo_service.formats.systems import UNKNOWN_SCALE

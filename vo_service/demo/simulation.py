@@ -10,7 +10,7 @@ describe no existing instrument.
 
 from __future__ import annotations
 
-import erfa  # type: ignore[import-untyped]
+import erfa
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa

@@ -16,7 +16,7 @@ from tempfile import NamedTemporaryFile
 from typing import IO, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-import fsspec  # type: ignore[import-untyped]
+import fsspec
 
 from vo_service.dali.fetch import FetchLimits, fetch
 from vo_service.errors import NotFoundError, UsageError

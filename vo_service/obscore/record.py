@@ -11,9 +11,9 @@ import hpgeom
 import numpy as np
 
 from vo_service.catalog.model import Observation, Resource, Table
+from vo_service.coverage.axes import axes_of
 from vo_service.coverage.cells import SPACE_BITS, cells_by_order
 from vo_service.coverage.documents import moc_ascii
-from vo_service.coverage.measure import energy_factor
 from vo_service.coverage.model import Coverage, SpaceTimeMoc, TimeMoc, degrade
 from vo_service.dali.links import LINKS_TYPE
 from vo_service.sky.angles import unit_vectors
@@ -60,7 +60,7 @@ def event_list_record(table: Table, coverage: Coverage, kilobytes: int) -> Recor
         "access_format": LINKS_TYPE,
         "access_estsize": kilobytes,
         "o_ucd": "#".join(_observables(table)) or None,
-        "em_ucd": next((column.ucd for column in table.columns if energy_factor(column) is not None), None),
+        "em_ucd": energy.column.ucd if (energy := axes_of(table).energy) else None,
         **dict.fromkeys(("s_xel1", "s_xel2", "t_xel", "em_xel", "pol_xel"), NO_AXIS),
         "ev_xel": table.rows,
         "messenger_name": _messenger(resource),

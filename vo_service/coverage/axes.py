@@ -1,19 +1,19 @@
-"""Along which axes an event list can be cut: its position, its time, its energy, as far as its columns have them."""
+"""Along which axes the rows of a table extend: their position, time and energy, as far as its columns tell."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-import astropy.units as u
-
 from vo_service.catalog.model import Column, Position, Table
+from vo_service.catalog.vocabulary.unit import conversion_factor
 from vo_service.formats.systems import time_system
 
 PLANCK_TIMES_LIGHT = 1.2398419843320026e-06
 """h c [eV m] (2019 SI, exact): the wavelength [m] of a photon is this by its energy [eV]."""
 
 _ENERGY = ("phys.energy", "em.energy")
+_NUMBERS = ("float", "double", "int", "long", "short")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,16 @@ def _time(table: Table) -> TimeAxis | None:
 
 
 def _energy(table: Table) -> EnergyAxis | None:
-    """The principal energy: the first column that says it is one, in a unit of energy."""
-    for column in table.columns:
-        if (column.ucd or "").lower().split(";")[0] not in _ENERGY or column.arraysize is not None:
+    """The first column that says it is an energy, in a unit of energy; principal ones come before others."""
+    for column in sorted(table.columns, key=lambda column: not column.principal):
+        if (column.ucd or "").lower().split(";")[0] not in _ENERGY or not column.unit:
+            continue
+        if column.datatype not in _NUMBERS or column.arraysize is not None:
             continue
         try:
-            return EnergyAxis(column, float(u.Unit(column.unit or "", format="vounit").to(u.eV)))
-        except (ValueError, u.UnitConversionError):
+            return EnergyAxis(column, conversion_factor(column.unit, "eV"))
+        except ValueError:
+            # Logarithms, and energies per something.
             continue
     return None
 
