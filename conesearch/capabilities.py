@@ -32,8 +32,8 @@ class ConeSearchCapability:
 
     url: str
     max_records: int
-    test: tuple[float, float]
-    """Centre [deg, ICRS] of a search that finds something."""
+    test: tuple[float, float] | None
+    """Centre [deg, ICRS] of a search that finds something; None if none does."""
 
     def add_to(self, document: Element) -> None:
         capability = add(document, "capability", standardID="ivo://ivoa.net/std/ConeSearch", type_="cs:ConeSearch")
@@ -54,6 +54,8 @@ class ConeSearchCapability:
         add(capability, "maxSR", 180.0)
         add(capability, "maxRecords", self.max_records)
         add(capability, "verbosity", "true")
+        if self.test is None:
+            return
         query = add(capability, "testQuery")
         for name, value in (("ra", self.test[0]), ("dec", self.test[1]), ("sr", TEST_RADIUS)):
             add(query, name, repr(value))
@@ -65,16 +67,22 @@ async def cone_capabilities(address: str, table: Table, position: Position, cont
     return (cone, *vosi_capabilities(address))
 
 
-async def _some_position(table: Table, position: Position, context: Context) -> tuple[float, float]:
-    """The position [deg] of a row; (0, 0) if there is none."""
+async def _some_position(table: Table, position: Position, context: Context) -> tuple[float, float] | None:
+    """The position [deg] of a row that has one; None if there is none."""
     columns = (Column("ra", "double"), Column("dec", "double"))
     text = (
-        sql.SQL("SELECT {}::float8, {}::float8 FROM {} LIMIT 1")
-        .format(sql.Identifier(position.ra), sql.Identifier(position.dec), sql.Identifier(table.schema, table.name))
+        sql.SQL("SELECT ra, dec FROM (SELECT {ra}::float8 AS ra, {dec}::float8 AS dec FROM {table}) AS positions")
+        .format(
+            ra=sql.Identifier(position.ra),
+            dec=sql.Identifier(position.dec),
+            table=sql.Identifier(table.schema, table.name),
+        )
         .as_string(None)
     )
+    # Of NULL and NaN, which is larger than all numbers, neither is below infinity.
+    text += " WHERE ra < 'Infinity' AND dec < 'Infinity' LIMIT 1"
     async with stream(context.database, Statement(text, columns), timeout=context.settings.sync_timeout) as batches:
         async for batch in batches:
             row = batch.slice(0, 1).to_pylist()[0]
             return row["ra"], row["dec"]
-    return 0.0, 0.0
+    return None

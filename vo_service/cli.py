@@ -6,12 +6,13 @@ import asyncio
 import gc
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from socket import socket
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import quote
 
 import typer
@@ -40,6 +41,8 @@ from vo_service.ingest.load import LoadReport, Mode, load
 from vo_service.keeper import kept_running
 from vo_service.logs import set_up_logs
 from vo_service.uws.processes import run_worker, supervise_workers
+from vo_service.validation.run import local_address
+from vo_service.validation.run import validate as validate_service
 from voevent.archive.insertion import Original
 from voevent.broker import publish_packet, running_broker
 from voevent.configuration import alerts_file
@@ -116,6 +119,8 @@ def demo(state: State = None, host: Host = None, port: Port = None) -> None:
         # A demo starts also where the usual ports are taken.
         wanted = (settings.voevent_author_port, settings.voevent_subscriber_port)
         ports = server.free_ports(settings.voevent_host, wanted)
+        # The registry tells where the broker is.
+        settings = settings.model_copy(update={"voevent_author_port": ports[0], "voevent_subscriber_port": ports[1]})
         authors, subscribers = (f"{settings.voevent_host}:{port}" for port in ports)
         with database(settings) as access:
             load_demo(access)
@@ -390,6 +395,31 @@ def list_tables(state: State = None) -> None:
             table.description,
         )
     out.print(grid)
+
+
+@commands.command()
+def validate(
+    url: Annotated[str | None, typer.Argument(help="Address of a service (default: that of the settings).")] = None,
+    schemas: Annotated[
+        Path | None, typer.Option(help="Directory of .xsd files (default: they are fetched once).", show_default=False)
+    ] = None,
+    thorough: Annotated[bool, typer.Option("--thorough", help="All stages of taplint, also the slow ones.")] = False,
+) -> None:
+    """Check a running service as harvesters and clients will; status 1 if they would find errors."""
+    address = url or local_address(load_settings())
+    counts = Counter[str]()
+    for title, findings in validate_service(address, schemas, thorough=thorough):
+        out.print(f"\n{title}", style="bold", markup=False)
+        for finding in findings:
+            counts[finding.kind] += finding.number if finding.kind == "CHECKED" else 1
+            out.print(str(finding), style=_STYLES[finding.kind], markup=False, soft_wrap=True)
+    errors, warnings, skipped = (counts[kind] for kind in ("ERROR", "WARNING", "SKIPPED"))
+    out.print(f"\n{errors:,} errors, {warnings:,} warnings, {counts['CHECKED']:,} checks, {skipped:,} skipped")
+    if errors:
+        raise typer.Exit(1)
+
+
+_STYLES: Final = {"CHECKED": "none", "ERROR": "red", "WARNING": "yellow", "SKIPPED": "cyan"}
 
 
 @commands.command()
