@@ -164,6 +164,7 @@ class Subscribers:
             message = frame(Message("iamalive", self.ivoid).encode())
             for subscriber in tuple(self.members):
                 subscriber.tick(message)
+                await asyncio.sleep(0)  # a thousand at once would hold up authors
 
     def rest(self, subscriber: Subscriber, spent: float) -> None:
         """Listen to a subscriber again after a while, together with others; later, if it took so many seconds."""
