@@ -6,7 +6,8 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
-# Many tests wait for processes and sockets: two at once for each core.
+# Many tests wait for processes and sockets: two at once for each core. Files are taken in their order: the longest
+# tests, those of conformance, begin first.
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 
 .PHONY: help demo test lint format lock clean
@@ -18,7 +19,7 @@ demo: $(VENV)/.runtime ## install and serve the simulated sample; DEMO_ARGS="--p
 	@exec $(BIN)/vo-service demo $(DEMO_ARGS)
 
 test: $(VENV)/.dev ## run all tests; PYTEST_ARGS="-k cone"
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20 $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## style, types, import contracts
 	$(BIN)/ruff check .

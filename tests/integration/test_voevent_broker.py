@@ -123,7 +123,7 @@ async def test_what_is_invalid_upstream_is_kept_with_a_warning_or_refused(
         )
         async with running_broker(settings, access) as broker:
             await vtp.eventually(lambda: len(upstream.state().subscribers) == 1)
-            upstream.broadcast([StoredEvent(1, ivoid, "exercise", packet(ivoid, role="exercise"))])
+            await upstream.broadcast([StoredEvent(1, ivoid, "exercise", packet(ivoid, role="exercise"))])
             outcome = "invalid" if strict else "accepted"
             await vtp.eventually(lambda: broker.state().upstreams[0].counts.get(outcome) == 1)
     with psycopg.connect(access.owner.conninfo) as connection:

@@ -108,7 +108,7 @@ async def broker(archive: Archive, **options: object) -> AsyncIterator[Broker]:
 
 async def _publish(running: Broker, archive: Archive) -> None:
     async for stored in archive.feed():
-        running.broadcast([stored])
+        await running.broadcast([stored])
 
 
 class Peer:

@@ -58,7 +58,7 @@ class VtpPublishing:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._remember())
                 async for events in _feed(self._store, news, self._sent):
-                    self._broker.broadcast(events)
+                    await self._broker.broadcast(events)
                     for event in events:
                         self._stamps.note("sent", event.event_id)
                     self._sent = events[-1].event_id

@@ -1,7 +1,7 @@
 """The broker: two ports, and connections to other brokers.
 
     async with Broker(settings, accept=accept, since=since) as broker:
-        broker.broadcast(events)
+        await broker.broadcast(events)
 
 `accept` takes in what authors and other brokers send; what is stored is given to `broadcast`, for the subscribers.
 The broker itself keeps nothing: what it must not lose is in the archive.
@@ -138,9 +138,9 @@ class Broker:
     ) -> None:
         await self._running.aclose()
 
-    def broadcast(self, events: Sequence[StoredEvent]) -> None:
+    async def broadcast(self, events: Sequence[StoredEvent]) -> None:
         """Send stored events to all who want them; in the order of their numbers, also from call to call."""
-        self._subscribers.broadcast(events)
+        await self._subscribers.broadcast(events)
 
     def resume(self, unsent_after: int | None) -> None:
         """Send the events after this one to all who connect from now on, until told None: they were not sent before."""

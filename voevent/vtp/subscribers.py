@@ -54,6 +54,9 @@ SHARE: Final = 0.1
 NONSENSE_LIMIT: Final = 100
 """Messages of a subscriber that are none of the protocol, and requests to be configured, until he is cut off."""
 
+AT_ONCE: Final = 50
+"""Subscribers who are sent something without a pause: it takes some milliseconds."""
+
 _HIGH_WATER: Final = 65_536
 """Bytes in a transport from which on frames wait in the queue: those are shared, transports may copy."""
 
@@ -151,10 +154,10 @@ class Subscribers:
         """For a new connection."""
         return Subscriber(self)
 
-    def broadcast(self, events: Sequence[StoredEvent]) -> None:
+    async def broadcast(self, events: Sequence[StoredEvent]) -> None:
         """Send events to all who want them; in the order of their numbers, also from call to call."""
         published = [Published(event) for event in events]
-        for subscriber in tuple(self.members):
+        async for subscriber in _in_turns(self.members):
             subscriber.offer(published)
 
     async def keep_alive(self, interval: float) -> None:
@@ -162,7 +165,7 @@ class Subscribers:
         while True:
             await asyncio.sleep(interval)
             message = frame(Message("iamalive", self.ivoid).encode())
-            for subscriber in tuple(self.members):
+            async for subscriber in _in_turns(self.members):
                 subscriber.tick(message)
 
     def rest(self, subscriber: Subscriber, spent: float) -> None:
@@ -187,6 +190,15 @@ class Subscribers:
     def state(self) -> list[SubscriberState]:
         """All subscribers, the oldest first."""
         return sorted((subscriber.shown() for subscriber in self.members), key=lambda state: state.connected_at)
+
+
+async def _in_turns(members: set[Subscriber]) -> AsyncIterator[Subscriber]:
+    """Those who are there now; between some of them others are given their turn: a thousand would hold up authors."""
+    for number, subscriber in enumerate(tuple(members), start=1):
+        if subscriber in members:
+            yield subscriber
+        if number % AT_ONCE == 0:
+            await asyncio.sleep(0)
 
 
 class Subscriber(asyncio.Protocol):
