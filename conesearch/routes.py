@@ -41,9 +41,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         return await Answer.prepare(
             request,
             stream(context.database, statement, timeout=context.settings.sync_timeout),
-            ResultTable(
-                statement.columns, name=table.name, description=table.description, infos=infos, services=links
-            ),
+            ResultTable(statement.columns, name=table.name, description=table.description, infos=infos, services=links),
             asked.format,
             maxrec=asked.maxrec,
         )

@@ -39,17 +39,18 @@ def has_links(table: Table) -> bool:
 def row_links(base: str, table: Table, key: str) -> ServiceDescriptor:
     """The service that has the links of a table's rows; `key` is the column of the result with their primary key."""
     prose = f"Files, previews, documents and services of rows of {table.schema}.{table.name}"
-    return _links_service(f"{base}/{links_path(table)}", key, prose)
+    return _links_service(f"links of {table.full_name}", f"{base}/{links_path(table)}", key, prose)
 
 
 def dataset_links(base: str, column: str) -> ServiceDescriptor:
     """The service that has the links of data sets; `column` is the column of the result with their identifiers."""
-    return _links_service(f"{base}/datalink", column, "Files, previews, documents and services of data sets")
+    prose = "Files, previews, documents and services of data sets"
+    return _links_service("links of data sets", f"{base}/datalink", column, prose)
 
 
-def _links_service(url: str, column: str, description: str) -> ServiceDescriptor:
+def _links_service(name: str, url: str, column: str, description: str) -> ServiceDescriptor:
     return ServiceDescriptor(
-        name="links",
+        name=name,
         description=description,
         url=url,
         standard_id=LINKS,
