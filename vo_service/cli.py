@@ -1,4 +1,8 @@
-"""The command line: one function per command, each a few lines over the library."""
+"""The command line: one function per command, each a few lines over the library.
+
+Each imports what it needs when it is called: all of it together takes seconds, which most commands, and the processes
+that run beside a service, can do without.
+"""
 
 from __future__ import annotations
 
@@ -12,44 +16,23 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from socket import socket
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import quote
 
 import typer
-import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
-from tap.examples import example_problems
-from vo_service import __version__, server
-from vo_service.app import JOB_KINDS, OWN, create_app
-from vo_service.catalog.description import load_description
-from vo_service.catalog.model import TAP_SCHEMA
-from vo_service.catalog.store import read_catalog
+from vo_service import __version__
 from vo_service.config import Settings, load_settings
 from vo_service.database.access import Access, open_database
-from vo_service.database.failures import connect
-from vo_service.database.init import initialise
-from vo_service.database.locks import service_lock
-from vo_service.demo import load_demo
 from vo_service.errors import ServiceError, UsageError
-from vo_service.files.attach import Wish, attach_file, remove_unused
-from vo_service.ingest.describe import describe as draft_description
-from vo_service.ingest.drop import drop_table
-from vo_service.ingest.load import LoadReport, Mode, load
 from vo_service.keeper import kept_running
 from vo_service.logs import set_up_logs
-from vo_service.uws.processes import run_worker, supervise_workers
-from vo_service.validation.run import local_address
-from vo_service.validation.run import validate as validate_service
-from voevent.archive.insertion import Original
-from voevent.broker import publish_packet, running_broker
-from voevent.configuration import alerts_file
-from voevent.convert import to_packet
-from voevent.match.online import run_matching
-from voevent.match.replay import current_transaction, match_loaded, rematch
-from voevent.match.scramble import scramble_rule
+
+if TYPE_CHECKING:
+    from vo_service.ingest.load import LoadReport, Mode
 
 commands = typer.Typer(
     help="Publish event lists to the Virtual Observatory.",
@@ -104,6 +87,9 @@ Ctrl-C stops everything.
 @contextmanager
 def database(settings: Settings) -> Iterator[Access]:
     """The database, running and up to date."""
+    from vo_service.app import OWN
+    from vo_service.database.init import initialise
+
     with open_database(settings) as access:
         initialise(access, OWN)
         yield access
@@ -112,6 +98,10 @@ def database(settings: Settings) -> Iterator[Access]:
 @commands.command()
 def demo(state: State = None, host: Host = None, port: Port = None) -> None:
     """Serve a simulated event list: database, sample and web server in one."""
+    from vo_service import server
+    from vo_service.database.locks import service_lock
+    from vo_service.demo import load_demo
+
     settings = load_settings(state=state, host=host, port=port)
     set_up_logs(settings)
     with service_lock(settings.state, "demo"):
@@ -133,6 +123,9 @@ def demo(state: State = None, host: Host = None, port: Port = None) -> None:
 @commands.command()
 def serve(state: State = None, host: Host = None, port: Port = None) -> None:
     """Serve what is published."""
+    from vo_service import server
+    from vo_service.database.locks import service_lock
+
     settings = load_settings(state=state, host=host, port=port)
     set_up_logs(settings)
     with service_lock(settings.state, "serve"):
@@ -146,6 +139,9 @@ def _run(
     settings: Settings, access: Access, listener: socket, welcome: str, *beside: AbstractContextManager[None]
 ) -> None:
     """The web server, and once it answers requests the workers and what else is to run beside it."""
+    from vo_service import server
+    from vo_service.app import create_app
+
     with ExitStack() as stack:
 
         def begin() -> None:
@@ -165,6 +161,9 @@ def worker(
     state: State = None,
 ) -> None:
     """Run asynchronous jobs, beside those that `serve` runs or on another machine."""
+    from vo_service.app import JOB_KINDS
+    from vo_service.uws.processes import run_worker, supervise_workers
+
     settings = load_settings(state=state)
     set_up_logs(settings)
     if supervised:
@@ -188,6 +187,8 @@ def broker(
     state: State = None,
 ) -> None:
     """Take in VOEvents from authors and other brokers, and send them to subscribers (VTP)."""
+    import uvloop
+
     settings = load_settings(state=state, voevent_author_port=author_port, voevent_subscriber_port=subscriber_port)
     set_up_logs(settings)
     # Whoever keeps this process has brought the database up to date.
@@ -196,6 +197,8 @@ def broker(
 
 
 async def _run_broker(settings: Settings, access: Access, *, until_eof: bool) -> None:
+    from voevent.broker import running_broker
+
     stopped = _stop_signal(until_eof=until_eof)
     async with running_broker(settings, access) as running:
         # What was imported stays: the collector need not look at it again while events wait.
@@ -213,6 +216,8 @@ async def _run_broker(settings: Settings, access: Access, *, until_eof: bool) ->
 @commands.command(hidden=True)
 def matcher(supervised: Annotated[bool, typer.Option(hidden=True)] = False, state: State = None) -> None:
     """Match alerts as they are stored; `broker` runs this beside itself."""
+    import uvloop
+
     settings = load_settings(state=state)
     set_up_logs(settings)
     with open_database(settings) if supervised else database(settings) as access:
@@ -220,6 +225,8 @@ def matcher(supervised: Annotated[bool, typer.Option(hidden=True)] = False, stat
 
 
 async def _run_matcher(settings: Settings, access: Access, *, until_eof: bool) -> None:
+    from voevent.match.online import run_matching
+
     stopped = asyncio.create_task(_stop_signal(until_eof=until_eof).wait())
     matching = asyncio.create_task(run_matching(settings, access))
     await asyncio.wait((stopped, matching), return_when=asyncio.FIRST_COMPLETED)
@@ -246,6 +253,10 @@ def publish(
     state: State = None,
 ) -> None:
     """Publish an alert: it is archived, and every sink and subscriber gets it."""
+    from voevent.archive.insertion import Original
+    from voevent.broker import publish_packet
+    from voevent.convert import to_packet
+
     settings = load_settings(state=state)
     notice = alert.read()
     packet = to_packet(notice, settings)
@@ -261,6 +272,9 @@ def publish(
 @commands.command()
 def init(state: State = None) -> None:
     """Create the database's tables and roles, or upgrade them."""
+    from vo_service.app import OWN
+    from vo_service.database.init import initialise
+
     settings = load_settings(state=state)
     with open_database(settings) as access:
         initialise(access, OWN)
@@ -274,6 +288,8 @@ def describe(
     state: State = None,
 ) -> None:
     """Draft a table description (YAML, on standard output) from files."""
+    from vo_service.ingest.describe import describe as draft_description
+
     sys.stdout.write(draft_description(files, table))
 
 
@@ -286,6 +302,13 @@ def ingest(
     state: State = None,
 ) -> None:
     """Load files into a table and publish it."""
+    from tap.examples import example_problems
+    from vo_service.catalog.description import load_description
+    from vo_service.catalog.store import read_catalog
+    from vo_service.database.failures import connect
+    from vo_service.ingest.load import load
+    from voevent.match.replay import current_transaction, match_loaded
+
     if append and replace:
         raise typer.BadParameter("--append and --replace exclude each other")
     settings = load_settings(state=state)
@@ -311,6 +334,8 @@ def rematch_events(
     state: State = None,
 ) -> None:
     """Match the archive's alerts anew, by the rules of today; nothing is published."""
+    from voevent.match.replay import rematch
+
     settings = load_settings(state=state)
     with database(settings) as access:
         done = rematch(access, settings, since=since, until=until)
@@ -326,6 +351,11 @@ def scramble(
     state: State = None,
 ) -> None:
     """Compare what a rule's coincidences mean with how often they come about in scrambled events of its table."""
+    from vo_service.catalog.store import read_catalog
+    from vo_service.database.failures import connect
+    from voevent.configuration import alerts_file
+    from voevent.match.scramble import scramble_rule
+
     settings = load_settings(state=state)
     named = next((one for one in alerts_file(settings).rules if one.name == rule), None)
     if named is None:
@@ -354,6 +384,8 @@ def attach(
     state: State = None,
 ) -> None:
     """Attach a file to a table or a row of it; clients find it by DataLink."""
+    from vo_service.files.attach import Wish, attach_file
+
     settings = load_settings(state=state)
     wish = Wish(table, file, semantics, description, row, content_type, product_type)
     with database(settings) as access:
@@ -370,6 +402,9 @@ def drop(
     state: State = None,
 ) -> None:
     """Unpublish a table and delete its rows."""
+    from vo_service.files.attach import remove_unused
+    from vo_service.ingest.drop import drop_table
+
     settings = load_settings(state=state)
     with database(settings) as access:
         drop_table(access, table)
@@ -380,6 +415,10 @@ def drop(
 @commands.command(name="list")
 def list_tables(state: State = None) -> None:
     """List what is published."""
+    from vo_service.catalog.model import TAP_SCHEMA
+    from vo_service.catalog.store import read_catalog
+    from vo_service.database.failures import connect
+
     settings = load_settings(state=state)
     with database(settings) as access, connect(access.writer.conninfo) as connection:
         catalog = read_catalog(connection)
@@ -406,6 +445,9 @@ def validate(
     thorough: Annotated[bool, typer.Option("--thorough", help="All stages of taplint, also the slow ones.")] = False,
 ) -> None:
     """Check a running service as harvesters and clients will; status 1 if they would find errors."""
+    from vo_service.validation.run import local_address
+    from vo_service.validation.run import validate as validate_service
+
     address = url or local_address(load_settings())
     counts = Counter[str]()
     for title, findings in validate_service(address, schemas, thorough=thorough):
