@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -265,6 +266,18 @@ def test_records_are_dated_at_the_end_of_a_transaction(access: Access, harvester
         publish_table(connection, slow)
         moment = next_second()
     assert harvester.harvest()[ivoid("slow")].datestamp >= moment
+
+
+def test_who_has_to_wait_for_another_publication_is_dated_after_it(access: Access, harvester: Harvester) -> None:
+    late = replace(EVENTS, name="late")
+    with psycopg.connect(access.writer.conninfo) as other:
+        publish_table(other, replace(EVENTS, description="Other words"))
+        other.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        waiting = threading.Thread(target=publish, args=(access, late))
+        waiting.start()
+        moment = next_second()
+    waiting.join()
+    assert harvester.harvest()[ivoid("late")].datestamp >= moment
 
 
 def test_a_changed_setting_dates_all_records_anew(access: Access, shared: Path) -> None:
