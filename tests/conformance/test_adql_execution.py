@@ -46,7 +46,7 @@ def outcome(text: str, connection: psycopg.Connection[Any]) -> str:
     except AdqlError:
         return "refused"
     with connection.transaction(force_rollback=True):
-        connection.execute("DROP SCHEMA tap_schema CASCADE")
+        connection.execute("DROP SCHEMA tap_schema, ivoa CASCADE")
         create(catalog, connection)
         return run(statement, connection)
 

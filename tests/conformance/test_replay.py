@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.service import Service, running, state_directory
 
-SCHEMAS = """
+DESCRIPTION = """
 name: ev
 tables:
   - name: events
@@ -29,23 +29,17 @@ tables:
       - {name: ra, datatype: double, "ivoa:unit": deg, "ivoa:ucd": pos.eq.ra;meta.main}
       - {name: dec, datatype: double, "ivoa:unit": deg, "ivoa:ucd": pos.eq.dec;meta.main}
       - {name: energy, datatype: float, "ivoa:unit": TeV, "ivoa:ucd": em.energy}
----
-name: ivoa
-tables:
-  - name: ObsCore
-    columns:
 """
 EVENTS = "event_id,ra,dec,energy\n" + "".join(f"{i},{i % 360},{i % 180 - 89.5},{i}\n" for i in range(500))
-OBSERVATIONS = (
-    "dataproduct_type dataproduct_subtype source_table s_pixel_scale t_xel instrument_name o_ucd em_min t_max s_region"
-    " s_ra access_estsize obs_creator_did obs_id calib_level obs_collection obs_publisher_did"
-).split()
-NUMBERS = frozenset("s_pixel_scale t_xel em_min t_max s_ra access_estsize calib_level".split())
-"""Columns of the table ivoa.ObsCore that the clients ask for."""
 
-
-OTHERS_COLUMN = "%2C+sourcerd"
-"""A column of TAP_SCHEMA that only the recorded service has: clients found it there and asked for it."""
+OTHERS = {
+    "%2C+sourcerd": "",
+    "source_table": "obs_title",
+    "s_pixel_scale": "s_resolution",
+    "obs_creator_did": "obs_creator_name",
+}
+"""Columns of TAP_SCHEMA and ivoa.ObsCore that only the recorded service has, where clients found them and asked for them;
+and what stands for them."""
 
 ENDED = ("COMPLETED", "ERROR", "ABORTED")
 """Phases of jobs that have ended."""
@@ -122,19 +116,17 @@ class Replay:
             assert answer.headers["content-type"].partition(";")[0] == media_type, where
 
     def _ours(self, path: str) -> str:
-        path = (
-            path.replace(OTHERS_COLUMN, "")
-            .replace("/__system__/tap/run/", "/tap/")
-            .replace("/ev/q/cone/scs.xml", "/scs/ev/events")
-        )
-        for theirs, ours in self._jobs.items():
+        path = path.replace("/__system__/tap/run/", "/tap/").replace("/ev/q/cone/scs.xml", "/scs/ev/events")
+        for theirs, ours in (OTHERS | self._jobs).items():
             path = path.replace(theirs, ours)
         return path
 
     def _send(self, asked: Exchange, path: str) -> httpx.Response:
         kept = ("Content-Type", "Accept", "Accept-Encoding", "User-Agent")
         headers = {name: asked.headers[name] for name in kept if name in asked.headers}
-        body = whole(asked).replace(OTHERS_COLUMN.encode(), b"")
+        body = whole(asked)
+        for theirs, ours in OTHERS.items():
+            body = body.replace(theirs.encode(), ours.encode())
         return self._client.request(asked.method, self._base + path, headers=headers, content=body or None)
 
     def _check_location(self, asked: Exchange, answer: httpx.Response) -> None:
@@ -171,19 +163,13 @@ def expected(asked: Exchange) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The demo, and beside it the tables that the recorded service had."""
+    """The demo, and beside it the table that the recorded service had."""
     folder = tmp_path_factory.mktemp("replay")
-    events, observations = SCHEMAS.split("---\n")
-    observations += "".join(
-        f"      - {{name: {name}, datatype: {'double' if name in NUMBERS else 'string'}}}\n" for name in OBSERVATIONS
-    )
+    (folder / "events.yaml").write_text(DESCRIPTION)
     (folder / "events.csv").write_text(EVENTS)
-    (folder / "obscore.csv").write_text(",".join(OBSERVATIONS) + "\n" + ",".join(["1"] * len(OBSERVATIONS)) + "\n")
     with state_directory() as state, running("demo", state) as demo:
-        for name, text in (("events", events), ("obscore", observations)):
-            (folder / f"{name}.yaml").write_text(text)
-            done = demo.run("ingest", str(folder / f"{name}.yaml"), str(folder / f"{name}.csv"))
-            assert done.returncode == 0, done.stderr
+        done = demo.run("ingest", str(folder / "events.yaml"), str(folder / "events.csv"))
+        assert done.returncode == 0, done.stderr
         yield demo
 
 
