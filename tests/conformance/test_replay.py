@@ -38,7 +38,7 @@ OTHERS = {
     "s_pixel_scale": "s_resolution",
     "obs_creator_did": "obs_creator_name",
 }
-"""Columns of TAP_SCHEMA and ivoa.ObsCore that only the recorded service has, where clients found them and asked for them;
+"""Columns of TAP_SCHEMA and ivoa.ObsCore that only the recorded service has, where clients found and asked for them;
 and what stands for them."""
 
 ENDED = ("COMPLETED", "ERROR", "ABORTED")
