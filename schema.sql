@@ -922,6 +922,59 @@ BEGIN
     RETURN (SELECT coalesce(range_agg(cell), '{}') FROM unnest(cells) AS cell);
 END $$;
 
+-- Whether cells of order 29 and a circle [ra, dec, radius] or polygon have a position in common, or what lies outside of
+-- it. The cells of `sure` are known to lie wholly in there, and none but those of `maybe` to reach into it. What they
+-- leave open is looked at cell by cell, each split in four until it is apart or tells; those smaller than a thousandth of
+-- the region's radius are not split, but meet it if they reach to its edge.
+CREATE OR REPLACE FUNCTION adql.meets_moc(
+    region double precision[], is_circle boolean, outside boolean,
+    cells int8multirange, sure int8multirange, maybe int8multirange
+) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    bounds CONSTANT double precision[] := CASE WHEN is_circle THEN region ELSE adql.polygon_circle(region) END;
+    at bigint := 0;
+    shift integer := 58;
+    last_shift integer;
+    cell int8range;
+    center double precision[];
+    depth double precision;
+    reach double precision;
+BEGIN
+    IF (abs(bounds[1]) < 'Infinity' AND abs(bounds[2]) <= 90 AND bounds[3] BETWEEN 0 AND 180) IS NOT TRUE THEN
+        RETURN NULL;
+    ELSIF NOT cells && maybe OR outside AND bounds[3] >= 180 THEN
+        RETURN false;
+    ELSIF cells && sure THEN
+        RETURN true;
+    END IF;
+    last_shift := greatest(0, 38 - 2 * floor(ln(58.6 / greatest(1e-7, least(bounds[3], 180 - bounds[3])))
+                                             / ln(2.0::float8))::integer);
+    WHILE at < 12 * (1::bigint << 58) LOOP
+        cell := int8range(at, at + (1::bigint << shift));
+        depth := NULL;
+        IF cells && cell THEN
+            center := adql.hpx_center(29 - shift / 2, at >> shift);
+            depth := CASE WHEN is_circle THEN region[3] - adql.separation(center[1], center[2], region[1], region[2])
+                          ELSE adql.depth(center[1], center[2], region) END * CASE WHEN outside THEN -1 ELSE 1 END;
+            -- No corner of a cell is farther from its centre.
+            reach := 61.25::float8 / (1 << (29 - shift / 2));
+            IF depth >= reach OR depth >= 0 AND cells @> cell OR depth >= - reach AND shift <= last_shift THEN
+                RETURN true;
+            END IF;
+        END IF;
+        IF depth >= - reach THEN
+            shift := shift - 2;
+        ELSE
+            at := at + (1::bigint << shift);
+            WHILE shift < 58 AND at & ((1::bigint << (shift + 2)) - 1) = 0 LOOP
+                shift := shift + 2;
+            END LOOP;
+        END IF;
+    END LOOP;
+    RETURN false;
+END $$;
+
 -- A set of cells of order 29 as a MOC in ASCII form.
 CREATE OR REPLACE FUNCTION adql.moc_text(cells int8multirange) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
@@ -1455,6 +1508,23 @@ CREATE TABLE IF NOT EXISTS vo_service.coverage (
     FOREIGN KEY (schema_name, table_name) REFERENCES vo_service.published_table ON DELETE CASCADE
 );
 
+-- Records tell of coverage: new rows are a change of them, also where nothing else of the table is.
+CREATE OR REPLACE FUNCTION vo_service.date_record_of_coverage() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    UPDATE vo_service.registry_record SET datestamp = date_trunc('second', clock_timestamp())
+        WHERE lower(resource_key) = lower(NEW.schema_name || '/' || NEW.table_name) AND NOT deleted;
+    RETURN NULL;
+END $$;
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'date_record_of_coverage') THEN
+        CREATE CONSTRAINT TRIGGER date_record_of_coverage AFTER INSERT OR UPDATE ON vo_service.coverage
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION vo_service.date_record_of_coverage();
+    END IF;
+END $$;
+
 -- One row for each event list. Identifiers and addresses are kept without their beginnings, which are settings.
 CREATE TABLE IF NOT EXISTS vo_service.observation (
     schema_name text NOT NULL,
@@ -1475,8 +1545,9 @@ CREATE TABLE IF NOT EXISTS vo_service.obscore_address (
 
 CREATE SCHEMA IF NOT EXISTS ivoa;
 
--- Event lists, and after them the response functions that are attached to them: these have what the event list has, but
--- for what is said of the file itself.
+-- Event lists, and after them the files attached to them that are data products of high-energy astrophysics: response
+-- functions, and event lists with their responses in one (bundles). They have what the event list has, but for what is said
+-- of the file itself.
 CREATE OR REPLACE VIEW vo_service.data_product AS
 SELECT here.authority || o.identifier AS obs_publisher_did,
     here.url || '/datalink?ID=' || replace(here.authority, '+', '%2B') || o.links AS access_url,
@@ -1487,14 +1558,17 @@ SELECT here.authority || o.identifier || '?files/' || f.attachment_id,
     here.url || '/files/' || f.attachment_id || '/' || CASE
         WHEN f.name ~ '^[A-Za-z0-9._~-]+$' THEN f.name
         ELSE regexp_replace(encode(convert_to(f.name, 'UTF8'), 'hex'), '(..)', '%\1', 'g') END,
-    o.record - ARRAY['dataproduct_type', 'o_ucd', 'ev_xel', 't_intervals'] || jsonb_build_object(
-        'dataproduct_subtype', 'response-function',
-        'obs_title', f.description,
+    o.record - CASE WHEN f.content_qualifier LIKE '%event-%' THEN ARRAY['ev_xel']
+        ELSE ARRAY['dataproduct_type', 'o_ucd', 'ev_xel', 't_intervals'] END || jsonb_build_object(
+        'dataproduct_subtype', ltrim(f.content_qualifier, '#'),
+        'obs_title', coalesce(nullif(f.description, ''), f.name),
         'access_format', f.content_type,
         'access_estsize', (f.content_length + 999) / 1000)
 FROM vo_service.attachment f
 JOIN vo_service.observation o USING (schema_name, table_name), vo_service.obscore_address here
-WHERE f.content_qualifier = '#response-function' AND f.row_key IS NULL;
+WHERE f.row_key IS NULL AND f.content_qualifier IN (
+    '#response-function', '#aeff', '#edisp', '#psf', '#bkg', '#hea-event-list', '#event-list', '#hea-event-bundle',
+    '#event-bundle');
 
 CREATE OR REPLACE VIEW ivoa.obscore AS
 SELECT r.dataproduct_type, r.dataproduct_subtype, r.calib_level, r.obs_collection, r.obs_id, r.obs_title,

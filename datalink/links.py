@@ -73,7 +73,7 @@ def links_of(
     name = f"{target.table.schema}.{target.table.name}"
     what = f"The whole of {name}" if target.key is None else f"This row of {name}"
     this = urlencode({"ID": dataset_id(target.table, authority, target.key)})
-    qualifier = "#event-list" if target.key is None and target.table.position and target.table.epoch_column else None
+    qualifier = "#event-list" if target.key is None and target.table.is_event_list else None
     yield Link(
         identifier, f"{base}/datalink/cutout?{this}", description=what,
         content_type=FORMATS[0].mime_type, content_qualifier=qualifier, local_semantics="rows",

@@ -13,7 +13,7 @@ from registry_records.datacite import datacite_json, datacite_xml
 from registry_records.names import identifier, table_of
 from registry_records.record import Record
 from registry_records.records import Records
-from registry_records.stamps import Stamp, read_stamp
+from registry_records.stamps import read_stamp
 from registry_records.tables import landing_page
 from registry_records.voresource import utc, voresource
 from vo_service.catalog.model import Table
@@ -61,34 +61,37 @@ class Landing:
     async def answer(self, request: Request) -> Response:
         """A page, or a document."""
         wanted = chosen_format(request, await read_parameters(request), FORMATS)
+        base = base_url(request, self._records.settings)
         try:
-            table, stamp = await self._find(f"{request.path_params['schema']}/{request.path_params['table']}")
+            table, record = await self._find(f"{request.path_params['schema']}/{request.path_params['table']}", base)
         except (NotFoundError, GoneError) as error:
             if wanted != "html":
                 raise
             return self._page(request, "missing.html", status=error.status, what=error.message)
-        base = base_url(request, self._records.settings)
         address = landing_page(table, base)
-        record = await self._records.record(stamp, base, await self._records.coverages([stamp]))
         links = {"Link": _signposts(record, address), "Vary": "Accept"}
         if wanted == "html":
-            response = self._page(request, "resource.html", record=record, table=table, updated=utc(stamp.datestamp))
+            response = self._page(
+                request, "resource.html", record=record, table=table, updated=utc(record.dates.updated)
+            )
             response.headers.update(links)
             return response
         media, write = _WRITERS[wanted]
         return Response(write(record, address), media_type=media, headers=links)
 
-    async def _find(self, key: str) -> tuple[Table, Stamp]:
-        """A published table and its stamp. Raises NotFoundError, GoneError."""
+    async def _find(self, key: str, base: str) -> tuple[Table, Record]:
+        """A published table and its record. Raises NotFoundError, GoneError."""
         stamp = await self._records.read(lambda connection: read_stamp(connection, key))
-        table = table_of(self._records.context.catalog, key)
         name = key.replace("/", ".")
         if stamp is None:
             raise NotFoundError(f"No table {name} is published here as a resource.")
-        if table is None or stamp.deleted:
+        coverages = await self._records.coverages([stamp])
+        table = table_of(self._records.context.catalog, key)
+        record = await self._records.record(stamp, base, coverages)
+        if table is None or record is None:
             ivoid = identifier(self._records.settings, stamp.key)
             raise GoneError(f"The table {name} ({ivoid}) was withdrawn on {stamp.datestamp:%Y-%m-%d}.")
-        return table, stamp
+        return table, record
 
     def _page(self, request: Request, template: str, *, status: int = 200, **values: object) -> Response:
         settings = self._records.settings

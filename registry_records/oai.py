@@ -70,7 +70,8 @@ class Oai:
 
     async def _identify(self, asked: OaiRequest, document: Element, base: str) -> None:
         stamp, first = await self._records.read(lambda c: (read_stamp(c, REGISTRY), earliest(c)))
-        if stamp is None:
+        own = None if stamp is None else await self._records.record(stamp, base, {})
+        if own is None:
             raise ServiceError("The registry has no record of itself; has another service emptied its table?")
         add_identify(
             document,
@@ -78,7 +79,7 @@ class Oai:
             base_url=f"{base}/oai",
             email=admin_email(self._settings),
             earliest=first,
-            own=await self._records.record(stamp, base, {}),
+            own=own,
         )
 
     async def _formats(self, asked: OaiRequest, document: Element, base: str) -> None:
@@ -112,7 +113,9 @@ class Oai:
         stamps, size = await self._records.read(
             lambda c: (read_stamps(c, place.span, limit + 1), place.size or count_stamps(c, place.span))
         )
-        if not stamps and place.cursor == 0:
+        if not stamps and place.cursor > 0:
+            raise asked.error("badResumptionToken", "What was left of this list has changed since: ask for it anew")
+        if not stamps:
             raise asked.error("noRecordsMatch", "No record has changed in this time")
         more = len(stamps) > limit
         stamps = stamps[:limit]
@@ -131,7 +134,7 @@ class Oai:
 
     def _header(self, stamp: Stamp) -> Element:
         parent = detached_record()
-        self._add_header(parent, stamp)
+        self._add_header(parent, stamp, deleted=not self._records.is_there(stamp))
         return parent[0]
 
     async def _pieces(
@@ -150,15 +153,15 @@ class Oai:
         self, element: Element, stamp: Stamp, prefix: str, base: str, coverages: Mapping[str, Coverage] | None = None
     ) -> None:
         """Append header and, unless the record is deleted, metadata."""
-        self._add_header(element, stamp)
-        if self._records.is_there(stamp):
-            if coverages is None:
-                coverages = await self._records.coverages([stamp])
-            add_metadata(element, await self._records.record(stamp, base, coverages), prefix)
+        if coverages is None:
+            coverages = await self._records.coverages([stamp])
+        record = await self._records.record(stamp, base, coverages)
+        self._add_header(element, stamp, deleted=record is None)
+        if record is not None:
+            add_metadata(element, record, prefix)
 
-    def _add_header(self, parent: Element, stamp: Stamp) -> None:
-        name = identifier(self._settings, stamp.key)
-        add_header(parent, name, stamp.datestamp, deleted=not self._records.is_there(stamp))
+    def _add_header(self, parent: Element, stamp: Stamp, *, deleted: bool) -> None:
+        add_header(parent, identifier(self._settings, stamp.key), stamp.datestamp, deleted=deleted)
 
 
 def oai_error(error: Exception) -> Response:

@@ -99,12 +99,16 @@ class Records:
             return {}
         return await self.read(lambda connection: {table_key(t): coverage_of(connection, t) for t in tables})
 
-    async def record(self, stamp: Stamp, base: str, coverages: Mapping[str, Coverage]) -> Record:
-        """The record of a stamp, for which `is_there` holds."""
+    async def record(self, stamp: Stamp, base: str, coverages: Mapping[str, Coverage]) -> Record | None:
+        """The record of a stamp; None if it is deleted, or its table has gone a moment ago."""
         dates = Dates(stamp.created, stamp.datestamp)
         catalog = self.context.catalog
-        table = table_of(catalog, stamp.key) if "/" in stamp.key else None
-        if table is not None:
+        if stamp.deleted:
+            return None
+        if "/" in stamp.key:
+            table = table_of(catalog, stamp.key)
+            if table is None:
+                return None
             return table_record(
                 table,
                 self.settings,

@@ -26,6 +26,7 @@ from tests.support.xsd import complaints
 from vo_service.app import OWN
 from vo_service.catalog.model import Column, Person, Position, Resource, Schema, Table
 from vo_service.catalog.store import publish_schema, publish_table
+from vo_service.coverage.store import record_coverage
 from vo_service.database.access import Access
 from vo_service.database.init import initialise
 from vo_service.ingest.drop import drop_table
@@ -225,6 +226,26 @@ def test_an_incremental_harvest_finds_changes_and_deletions(access: Access, harv
     assert set(whole) == ALL | {ivoid("new")}
     assert {name for name in before if whole[name].datestamp != before[name].datestamp} == set(found) - {ivoid("new")}
     assert set(harvester.harvest(until=max(record.datestamp for record in before.values()))) == ALL - set(found)
+
+
+def test_rows_that_change_the_coverage_alone_are_a_change_of_the_record(access: Access, harvester: Harvester) -> None:
+    moment = next_second()
+    with psycopg.connect(access.writer.conninfo) as connection:
+        record_coverage(connection, EVENTS)
+    assert set(harvester.harvest(**{"from": moment})) == {ivoid("events")}
+
+
+def test_a_list_of_which_nothing_is_left_is_to_be_asked_for_anew(url: str, access: Access, shared: Path) -> None:
+    until = next_second()
+    asked = {"verb": "ListRecords", "metadataPrefix": "oai_dc", "until": until}
+    while token := Harvester(url, shared).ask(**asked).findtext(".//oai:resumptionToken", "", NS):
+        asked, last = {"verb": "ListRecords", "resumptionToken": token}, token
+    next_second()
+    with psycopg.connect(access.writer.conninfo) as connection:
+        connection.execute("UPDATE vo_service.registry_record SET datestamp = now()")
+    answer = httpx.get(f"{url}/oai", params={"verb": "ListRecords", "resumptionToken": last})
+    assert complaints(answer.content, shared) == []
+    assert 'code="badResumptionToken"' in answer.text
 
 
 def test_a_record_that_comes_again_is_no_longer_deleted(access: Access, harvester: Harvester) -> None:

@@ -219,12 +219,17 @@ def test_response_functions_stand_beside_their_event_list(access: Access, tmp_pa
     ((number,),) = execute(writer, RESPONSE, None, "aeff 1.fits", "#response-function")
     execute(writer, RESPONSE, None, "plain.fits", None)
     execute(writer, RESPONSE, "1", "row.fits", "#response-function")
+    execute(writer, RESPONSE, None, "psf.fits", "#psf")
+    execute(writer, RESPONSE, None, "bundle.tar", "#hea-event-bundle")
     with served(access, authority="org.example") as base:
         (row,) = rows(
             base,
             "SELECT * FROM ivoa.obscore NATURAL JOIN ivoa.obscore_hea WHERE dataproduct_subtype = 'response-function'",
         )
-        assert len(rows(base)) == 2
+        products = {(row["dataproduct_subtype"], row.get("dataproduct_type")) for row in rows(base)}
+    assert products == {
+        ("hea-event-list", "event"), ("response-function", None), ("psf", None), ("hea-event-bundle", "event"),
+    }  # fmt: skip
     assert row["obs_publisher_did"] == f"ivo://org.example/nu/events?files/{number}"
     name = "".join(f"%{byte:02x}" for byte in b"aeff 1.fits")
     assert row["access_url"] == f"{base}/files/{number}/{name}"
@@ -232,6 +237,25 @@ def test_response_functions_stand_beside_their_event_list(access: Access, tmp_pa
     assert (row["obs_title"], row["obs_id"]) == ("Effective area", "nu/events")
     assert (row["instrument_name"], row["calib_level"]) == ("Detector", 3)
     assert not {"dataproduct_type", "ev_xel", "o_ucd"} & row.keys()
+
+
+def test_words_of_any_language_arrive(access: Access, tmp_path: Path) -> None:
+    put(access, tmp_path, "obscore: {instrument_name: Fäden, obs_collection: Größe}")
+    with served(access) as base:
+        (row,) = rows(base)
+    assert (row["instrument_name"], row["obs_collection"]) == ("Fäden", "Größe")
+
+
+def test_what_is_said_to_be_no_event_list_is_none(access: Access, tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text(ROWS)
+    (tmp_path / "sources.csv").write_text("ra,dec\n10,20\n")
+    (tmp_path / "description.yaml").write_text(
+        TEXT.replace("OBSCORE", "").replace("    epoch: mjd\n", "    epoch: mjd\n    eventList: false\n")
+    )
+    description = load_description(tmp_path / "description.yaml")
+    load(access, description, [tmp_path / "events.csv", tmp_path / "sources.csv"], mode="replace")
+    with served(access) as base:
+        assert rows(base) == []
 
 
 def test_identifiers_and_addresses_are_those_of_the_service(access: Access, tmp_path: Path) -> None:

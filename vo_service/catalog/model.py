@@ -186,6 +186,8 @@ class Table:
         Number of rows at the last load.
     epoch_column
         Name of the column that holds the time of the event, if any.
+    event_list
+        Whether rows with position and time are events that an instrument detected: those of catalogues are none.
     stored_as
         Schema and name in PostgreSQL where they are others than the published ones, as those of uploaded tables are.
         Columns are called c1, c2, ... there: an upload may have names that PostgreSQL has no place for.
@@ -199,12 +201,18 @@ class Table:
     position: Position | None = None
     primary_key: str | None = None
     epoch_column: str | None = None
+    event_list: bool = True
     rows: int = 0
     table_type: str = "table"
     table_index: int | None = None
     resource: Resource | None = None
     stored_as: tuple[str, str] | None = None
     examples: tuple[Example, ...] = ()
+
+    @property
+    def is_event_list(self) -> bool:
+        """Whether the rows are events: each has a position and a time, and nobody has said that they are none."""
+        return self.event_list and self.position is not None and self.epoch_column is not None
 
     @property
     def full_name(self) -> str:

@@ -66,7 +66,8 @@ def _energy(table: Table) -> EnergyAxis | None:
         if column.datatype not in _NUMBERS or column.arraysize is not None:
             continue
         try:
-            return EnergyAxis(column, conversion_factor(column.unit, "eV"))
+            # To 15 digits: 1 GeV is to be 1e9 eV, not 999999999.9999999.
+            return EnergyAxis(column, float(f"{conversion_factor(column.unit, 'eV'):.15g}"))
         except ValueError:
             # Logarithms, and energies per something.
             continue

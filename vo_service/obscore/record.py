@@ -39,11 +39,6 @@ _NOT_OBSERVED: Final = ("meta.", "stat.", "src.", "obs.", "instr.")
 """Beginnings of UCDs of columns that tell of the event's record, not of what was measured."""
 
 
-def is_event_list(table: Table) -> bool:
-    """Whether the rows of a table are events: each has a position and a time."""
-    return table.position is not None and table.epoch_column is not None
-
-
 def event_list_record(table: Table, coverage: Coverage, kilobytes: int) -> Record:
     """What the two tables say of an event list, but for its identifier and the address of its links."""
     resource = table.resource or Resource(table.description)

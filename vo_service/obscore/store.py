@@ -16,7 +16,7 @@ from vo_service.catalog.identifiers import ivoid
 from vo_service.catalog.model import GROWING, Catalog, Table
 from vo_service.coverage.model import Coverage
 from vo_service.coverage.store import record_coverage
-from vo_service.obscore.record import event_list_record, is_event_list
+from vo_service.obscore.record import event_list_record
 
 Connection = psycopg.Connection[Any]
 
@@ -26,7 +26,7 @@ def record_event_list(connection: Connection, table: Table, coverage: Coverage) 
     connection.execute(
         "DELETE FROM vo_service.observation WHERE schema_name = %s AND table_name = %s", (table.schema, table.name)
     )
-    if not is_event_list(table):
+    if not table.is_event_list:
         return
     nowhere = ivoid("")
     connection.execute(

@@ -29,15 +29,15 @@ Kind of data product: event for an event list
 Kind of data product in the high-energy extension: hea-event-list, response-function
     calib_level | int | | meta.code;obs.calib | ObsDataset.calibLevel | \
 Level of calibration: 0 raw, 1 instrumental, 2 calibrated, 3 more than that, 4 the outcome of analysis
-    obs_collection | char | | meta.id | DataID.Collection | Collection that it belongs to
-    obs_id | char | | meta.id | DataID.observationID | Identifier that all products of one observation share
-    obs_title | char | | meta.title;obs | DataID.Title | Title
+    obs_collection | unicodeChar | | meta.id | DataID.Collection | Collection that it belongs to
+    obs_id | unicodeChar | | meta.id | DataID.observationID | Identifier that all products of one observation share
+    obs_title | unicodeChar | | meta.title;obs | DataID.Title | Title
     obs_publisher_did | char | | meta.ref.ivoid | Curation.PublisherDID | \
 Identifier of the data set, given by its publisher
     access_url | char | | meta.ref.url | Access.Reference | Where the data are to be had
     access_format | char | | meta.code.mime | Access.Format | Media type of what is at access_url
     access_estsize | long | kbyte | phys.size;meta.file | Access.Size | Estimated size
-    target_name | char | | meta.id;src | Target.Name | Object that was observed
+    target_name | unicodeChar | | meta.id;src | Target.Name | Object that was observed
     s_ra | double | deg | pos.eq.ra | {_LOCATION}.C1 | Right ascension of the centre, ICRS
     s_dec | double | deg | pos.eq.dec | {_LOCATION}.C2 | Declination of the centre, ICRS
     s_fov | double | deg | phys.angSize;instr.fov | Char.SpatialAxis.Coverage.Bounds.Extent.diameter | \
@@ -64,9 +64,9 @@ Energy by its resolution
     o_ucd | char | | meta.ucd | Char.ObservableAxis.ucd | UCDs of what was measured of each event, separated by #
     pol_states | char | | meta.code;phys.polarization | Char.PolarizationAxis.stateList | Polarization states
     pol_xel | long | | meta.number | Char.PolarizationAxis.numBins | Polarization states, number; -1: there are none
-    facility_name | char | | meta.id;instr.tel | Provenance.ObsConfig.Facility.name | Observatory
-    instrument_name | char | | meta.id;instr | Provenance.ObsConfig.Instrument.name | Instrument
-    obs_creator_name | char | | meta.id | DataID.Creator | Who made it
+    facility_name | unicodeChar | | meta.id;instr.tel | Provenance.ObsConfig.Facility.name | Observatory
+    instrument_name | unicodeChar | | meta.id;instr | Provenance.ObsConfig.Instrument.name | Instrument
+    obs_creator_name | unicodeChar | | meta.id | DataID.Creator | Who made it
     bib_reference | char | | meta.bib.bibcode | Curation.Reference | Publication to cite: a DOI
     data_rights | char | | meta.code | Curation.Rights | Who may have it: public
 """
@@ -109,7 +109,7 @@ def _column(line: str) -> Column:
     return Column(
         name=name,
         datatype=kind,
-        arraysize="*" if kind == "char" else None,
+        arraysize="*" if kind in ("char", "unicodeChar") else None,
         xtype="moc" if name == "s_region" else None,
         unit=unit or None,
         ucd=ucd,
