@@ -10,15 +10,14 @@ from psycopg import sql
 from datalink.cutout_request import CutoutRequest, Interval
 from datalink.identifiers import Target
 from vo_service.catalog.model import HPX_COLUMN
-from vo_service.coverage.axes import axes_of
+from vo_service.coverage.axes import MJD_RANGE, axes_of
+from vo_service.coverage.times import from_utc
 from vo_service.database.arrow import sql_type
 from vo_service.database.statement import Statement
 from vo_service.sky.predicates import array, literal, within_cone, within_shape
 from vo_service.sky.shapes import Polygon, Shape
 
 _MJD_BEGIN = datetime(1858, 11, 17)
-_MJD_TIMES = (-678_575.0, 2_973_483.0)
-"""Modified Julian Dates of the years 1 and 9999, between which timestamps are."""
 
 
 def cutout_statement(target: Target, request: CutoutRequest) -> Statement:
@@ -41,7 +40,8 @@ def _conditions(target: Target, request: CutoutRequest) -> Iterator[str]:
         yield _within(request.shape, f"e.{_quoted(axes.position.ra)}", f"e.{_quoted(axes.position.dec)}")
     if request.time is not None and axes.time is not None:
         bound = literal if axes.time.is_mjd else _timestamp
-        yield from _between(f"e.{_quoted(axes.time.column.name)}", request.time, bound)
+        low, high = (from_utc(mjd, axes.time.scale) for mjd in request.time)
+        yield from _between(f"e.{_quoted(axes.time.column.name)}", (low, high), bound)
     if request.energy is not None and axes.energy is not None:
         yield from _between(f"e.{_quoted(axes.energy.column.name)}", request.energy, literal)
 
@@ -64,7 +64,7 @@ def _between(value: str, interval: Interval, bound: Callable[[float], str]) -> I
 
 def _timestamp(mjd: float) -> str:
     """The time of a Modified Julian Date as a literal."""
-    low, high = _MJD_TIMES
+    low, high = MJD_RANGE
     return _text((_MJD_BEGIN + timedelta(days=min(max(mjd, low), high))).isoformat()) + "::timestamp"
 
 

@@ -26,7 +26,7 @@ class CutoutRequest:
     shape
         Region [deg, ICRS] of the positions.
     time
-        Modified Julian Dates, in the time scale of the table's times.
+        Modified Julian Dates, UTC (SODA 1.0, section 3.3.5).
     energy
         In the unit of the table's energies.
     """

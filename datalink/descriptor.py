@@ -23,7 +23,7 @@ def cutout_service(table: Table, url: str, dataset: str, identifier: str) -> Ser
     if axes.energy is not None:
         parameters += _energy(axes.energy)
     return ServiceDescriptor(
-        name="cutout",
+        name=f"cut-outs of {table.full_name}",
         description="Events of a list in a region of the sky, an interval of time, a range of energy",
         url=url,
         standard_id=SODA,
@@ -48,7 +48,7 @@ def _time(axis: TimeAxis) -> InputParameter:
     smallest, largest = _limits(axis.column.statistics if axis.is_mjd else None)
     return InputParameter(
         "TIME", "double", "2", xtype="interval", unit="d", ucd="time.interval;obs.exposure",
-        description=f"Events from one Modified Julian Date to another (time scale {axis.scale})",
+        description="Events from one Modified Julian Date to another (UTC)",
         largest=_widest(smallest, largest),
     )  # fmt: skip
 

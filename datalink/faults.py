@@ -5,7 +5,15 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from vo_service.dali.errors import VOTABLE, message_of
-from vo_service.errors import NotFoundError, ServiceError, TooManyRequestsError, UnavailableError, UsageError
+from vo_service.dali.parameters import RepeatedError
+from vo_service.errors import (
+    NotFoundError,
+    ServiceError,
+    TooLargeError,
+    TooManyRequestsError,
+    UnavailableError,
+    UsageError,
+)
 from vo_service.formats.votable import error_document
 
 
@@ -15,7 +23,7 @@ def fault_of(error: Exception) -> str:
         return "NotFoundFault"
     if isinstance(error, UnavailableError | TooManyRequestsError):
         return "TransientFault"
-    return "UsageFault" if isinstance(error, UsageError) else "DefaultFault"
+    return "UsageFault" if isinstance(error, UsageError | TooLargeError) else "DefaultFault"
 
 
 def fault_response(error: Exception) -> Response:
@@ -27,6 +35,8 @@ def fault_response(error: Exception) -> Response:
 def soda_error_response(error: Exception) -> Response:
     """Plain text that says what is wrong with a request for a cut-out."""
     name = "UsageError" if isinstance(error, UsageError | NotFoundError) else "Error"
+    if isinstance(error, RepeatedError):
+        name = "MultiValuedParamNotSupported"
     if isinstance(error, UnavailableError | TooManyRequestsError):
         name = "ServiceUnavailable"
     return Response(f"{name}: {message_of(error)}\n", _status(error), _headers(error), "text/plain")

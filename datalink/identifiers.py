@@ -66,6 +66,8 @@ def _checked_key(key: str, table: Table) -> str:
         raise NotFoundError(f"rows of {table.schema}.{table.name} have no identifiers")
     bits = INTEGERS.get(table.column(table.primary_key).datatype)
     if bits is None:
+        if "\0" in key:  # PostgreSQL has no such text
+            raise NotFoundError(f"{table.schema}.{table.name} has no row of this key")
         return key
     try:
         number = int(key) if key.isascii() and "_" not in key and len(key) < 25 else None

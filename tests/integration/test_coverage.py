@@ -27,7 +27,7 @@ from vo_service.catalog.description import Description, load_description
 from vo_service.catalog.store import read_catalog
 from vo_service.coverage import measure
 from vo_service.coverage.documents import moc_ascii, moc_json
-from vo_service.coverage.model import Coverage
+from vo_service.coverage.model import Coverage, TimeMoc
 from vo_service.coverage.store import coverage_of
 from vo_service.database.access import Access
 from vo_service.database.init import initialise
@@ -233,7 +233,7 @@ def test_intervals_are_those_of_the_rows(access: Access, tmp_path: Path) -> None
 
 def test_values_that_are_none_are_left_out(access: Access, tmp_path: Path) -> None:
     events = simulated(20)
-    events.mjd[:3] = np.nan, np.inf, -np.inf
+    events.mjd[:6] = np.nan, np.inf, -np.inf, -99_999_999, 1.2e9, 1e12
     events.energy[:5] = np.nan, np.inf, -np.inf, 0, -1
     path = tmp_path / "events.csv"
     lines = ["id,ra,dec,mjd,at,energy"]
@@ -243,10 +243,30 @@ def test_values_that_are_none_are_left_out(access: Access, tmp_path: Path) -> No
     path.write_text("\n".join(lines) + "\n")
     load(access, described(tmp_path), [path], mode="replace")
     coverage = found(access)
-    assert coverage.interval == (events.mjd[3:].min(), events.mjd[3:].max())
+    assert coverage.interval == (events.mjd[6:].min(), events.mjd[6:].max())
     assert coverage.energies == pytest.approx((events.energy[5:].min() * 1e12, events.energy[5:].max() * 1e12))
     load(access, described(tmp_path, "at"), [path], mode="replace")
-    assert (found(access).interval, found(access).time, found(access).space_time) == (None, None, None)
+    assert (found(access).interval, found(access).time) == (None, TimeMoc((), 0))
+
+
+def test_times_and_energies_may_be_whole_numbers(access: Access, tmp_path: Path) -> None:
+    (tmp_path / "whole.yaml").write_text("""
+name: whole
+tables:
+  - name: t
+    epoch: mjd
+    columns:
+      - {name: mjd, datatype: int, "ivoa:unit": d, description: "MJD, UTC", "ivoa:ucd": time.epoch}
+      - {name: energy, datatype: int, "ivoa:unit": GeV, "ivoa:ucd": phys.energy}
+""")
+    (tmp_path / "whole.csv").write_text("mjd,energy\n57000,7\n57002,3\n")
+    load(access, load_description(tmp_path / "whole.yaml"), [tmp_path / "whole.csv"])
+    coverage = found(access, "whole", "t")
+    assert (coverage.interval, coverage.energies) == ((57000, 57002), (3e9, 7e9))
+    with served(access, authority="org.example") as base:
+        asked = {"ID": "ivo://org.example/whole/t", "TIME": "57001 +Inf", "ENERGY": "-Inf 5", "RESPONSEFORMAT": "csv"}
+        assert get(f"{base}/datalink/cutout", **asked).text.split() == ["mjd,energy", "57002,3"]
+    drop_table(access, "whole.t")
 
 
 def test_coverage_goes_with_the_table(access: Access, tmp_path: Path) -> None:

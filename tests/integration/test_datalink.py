@@ -297,6 +297,7 @@ def test_a_cut_out_is_cut_at_maxrec_in_any_format(site: Site) -> None:
         (f"ID={DATASET}?99999", 404, "UsageError: "),
         (f"ID={DATASET}&CIRCLE=1", 400, "UsageError: CIRCLE"),
         (f"ID={DATASET}&POS=1", 400, "UsageError: POS"),
+        (f"ID={DATASET}&CIRCLE=1 2 3&CIRCLE=4 5 6", 400, "MultiValuedParamNotSupported: CIRCLE"),
     ],
 )
 def test_bad_requests_for_cut_outs_are_plain_text(site: Site, query: str, status: int, words: str) -> None:

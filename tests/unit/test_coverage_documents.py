@@ -26,7 +26,7 @@ from vo_service.coverage.model import (
     moc_of_cells,
     ranges_of_cells,
 )
-from vo_service.coverage.times import from_microseconds, to_microseconds
+from vo_service.coverage.times import from_microseconds, from_utc, to_microseconds
 from vo_service.sky.moc import Moc, moc_text, parse_moc
 
 CELLS = st.sets(st.integers(0, 12 * 4**6 - 1), min_size=1, max_size=200)
@@ -145,3 +145,9 @@ def test_a_moc_deeper_than_its_cells_keeps_its_order() -> None:
     moc = Moc(moc_of_cells([0, 1, 2, 3], 5).ranges, 8)
     assert moc_ascii(moc) == "4/0 8/"
     assert moc_json(moc) == '{"4":[0],"8":[]}'
+
+
+def test_utc_in_other_scales() -> None:
+    assert from_utc(57000.0, "TT") == pytest.approx(Time(57000.0, format="mjd", scale="utc").tt.mjd, abs=1e-9)
+    assert from_utc(57000.0, "UTC") == 57000.0
+    assert from_utc(np.inf, "TDB") == np.inf

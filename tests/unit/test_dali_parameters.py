@@ -82,7 +82,7 @@ async def test_files_are_no_parameters() -> None:
     ],
 )
 async def test_too_many_parameters(content_type: str, body: bytes) -> None:
-    with pytest.raises(TooLargeError, match="too many parameters: at most 1,000"):
+    with pytest.raises(TooLargeError, match="too many parameters: at most 20,000"):
         await read_parameters(request("", body, content_type))
 
 

@@ -100,7 +100,7 @@ def test_identifiers_lead_to_tables_and_rows() -> None:
         f"ivo://{AUTHORITY}/ev/none", f"ivo://{AUTHORITY}/ev", f"ivo://{AUTHORITY}", "ivo://other/ev/Events",
         f"ivo://{AUTHORITY}/ev/Events?x", f"ivo://{AUTHORITY}/ev/Events?", f"ivo://{AUTHORITY}/ev/Events?2147483648",
         f"ivo://{AUTHORITY}/ev/Events?1_0", f"ivo://{AUTHORITY}/ev/bare?1", f"ivo://{AUTHORITY}/ev/Events/x",
-        f"ivo://{AUTHORITY}/ev/Events?" + "9" * 5000,
+        f"ivo://{AUTHORITY}/ev/Events?" + "9" * 5000, f"{dataset_id(NAMES, AUTHORITY)}?%00",
     ],
 )  # fmt: skip
 def test_identifiers_of_nothing_are_not_found(identifier: str) -> None:

@@ -12,6 +12,9 @@ from vo_service.formats.systems import time_system
 PLANCK_TIMES_LIGHT = 1.2398419843320026e-06
 """h c [eV m] (2019 SI, exact): the wavelength [m] of a photon is this by its energy [eV]."""
 
+MJD_RANGE = (-678_575.0, 2_973_483.0)
+"""Modified Julian Dates of the years 1 to 9999. Numbers beyond stand for missing times, or count something else."""
+
 _ENERGY = ("phys.energy", "em.energy")
 _NUMBERS = ("float", "double", "int", "long", "short")
 

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from vo_service.catalog.model import HPX_COLUMN, Column, Table
-from vo_service.coverage.axes import EnergyAxis, TimeAxis, axes_of
+from vo_service.coverage.axes import MJD_RANGE, EnergyAxis, TimeAxis, axes_of
 from vo_service.coverage.cells import SPACE_BITS, cells_by_order
 from vo_service.coverage.model import (
     TIME_ORDER,
@@ -60,8 +60,10 @@ def measure(connection: Connection, table: Table) -> Coverage:
     mjd = _mjd(table, axes.time) if axes.time else None
     interval, energies = _extents(connection, name, mjd, _energy(table, axes.energy) if axes.energy else None)
     space = _space(connection, name, table)
-    if axes.time is None or mjd is None or interval is None:
+    if axes.time is None or mjd is None:
         return Coverage(space=space, energies=energies)
+    if interval is None:
+        return Coverage(space, TimeMoc((), 0), SpaceTimeMoc((), 0, 0) if space else None, None, None, energies)
     time, space_time = _times(connection, name, mjd, _bins(interval, axes.time.scale), space)
     return Coverage(space, time, space_time, interval, axes.time.scale, energies)
 
@@ -104,9 +106,10 @@ def _occupied(connection: Connection, name: sql.Identifier, order: int) -> list[
 
 def _mjd(table: Table, axis: TimeAxis) -> sql.Composed:
     """The Modified Julian Date of a row in SQL; NULL for times that are none."""
-    form = "{0}::double precision" if axis.is_mjd else "extract(epoch FROM {0})::double precision / 86400 + 40587"
-    finite = "CASE WHEN {0} > '-infinity' AND {0} < 'infinity' THEN " + form + " END"
-    return sql.SQL(finite).format(_sql_column(table, axis.column))
+    mjd = "{time}::double precision" if axis.is_mjd else "extract(epoch FROM {time})::double precision / 86400 + 40587"
+    known = sql.SQL("CASE WHEN " + mjd + " BETWEEN {first} AND {last} THEN " + mjd + " END")
+    first, last = map(sql.Literal, MJD_RANGE)
+    return known.format(time=_sql_column(table, axis.column), first=first, last=last)
 
 
 def _sql_column(table: Table, column: Column) -> sql.Identifier:
@@ -214,5 +217,6 @@ def _space_time(slices: dict[int, list[int]], bins: _Bins, order: int) -> SpaceT
 
 def _energy(table: Table, axis: EnergyAxis) -> sql.Composed:
     """The energy of a row in eV, in SQL; NULL where there is none above 0."""
-    positive = "CASE WHEN {0} > 0 AND {0} < 'infinity' THEN {0}::double precision * {1} END"
-    return sql.SQL(positive).format(_sql_column(table, axis.column), sql.Literal(axis.ev))
+    value = sql.SQL("{}::double precision").format(_sql_column(table, axis.column))
+    positive = "CASE WHEN {0} > 0 AND {0} < 'infinity' THEN {0} * {1} END"
+    return sql.SQL(positive).format(value, sql.Literal(axis.ev))

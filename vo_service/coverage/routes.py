@@ -60,6 +60,8 @@ def routes(context: Context) -> Sequence[BaseRoute]:
     async def properties(request: Request) -> Response:
         table = _find(context, request)
         coverage = await _coverage(context, table)
+        if coverage.space is None:
+            raise NotFoundError(f"{table.full_name} has no MOC that a server could collect: no column tells a position")
         base = base_url(request, context.settings)
         document = properties_document(table, coverage, context.settings, base, moc_path(table))
         return _answer(request, document.encode(), "text/plain; charset=utf-8", "properties")

@@ -10,6 +10,7 @@ from astropy.time import Time
 from erfa import ErfaWarning
 from numpy.typing import NDArray
 
+from vo_service.coverage.axes import MJD_RANGE
 from vo_service.formats.systems import UNKNOWN_SCALE
 
 MICROSECONDS: Final = 86_400_000_000
@@ -39,6 +40,13 @@ def from_microseconds(instants: Instants, scale: str) -> Days:
     time = _converted(Time(whole.astype(float), part, format="jd", scale="tcb"), _astropy_scale(scale))
     offset = _GPS_BEHIND_TAI if scale == "GPS" else 0.0
     return np.asarray((time.jd1 - _MJD_ZERO) + time.jd2 - offset, np.float64)
+
+
+def from_utc(mjd: float, scale: str) -> float:
+    """A Modified Julian Date of UTC in another scale; what no calendar has, infinity above all, stays as it is."""
+    if _astropy_scale(scale) == "utc" or not MJD_RANGE[0] <= mjd <= MJD_RANGE[1]:
+        return mjd
+    return float(from_microseconds(to_microseconds(np.array([mjd]), "UTC"), scale)[0])
 
 
 def _astropy_scale(scale: str) -> str:

@@ -29,7 +29,7 @@ Pairs = list[tuple[str, str]]
 BODY_LIMIT: Final = 20_000_000
 """Bytes of a request's texts at most; queries are refused far below by the parser, with a better message."""
 
-PAIRS_LIMIT: Final = 1_000
+PAIRS_LIMIT: Final = 20_000
 """Parameters of a request at most: each costs far more memory than the two bytes that it may consist of."""
 
 _FILES = "vo_service.files"

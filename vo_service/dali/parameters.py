@@ -16,6 +16,10 @@ _SEXAGESIMAL = re.compile(r"\d\s*[:h°]\s*\d|\d\s+\d")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
+class RepeatedError(UsageError):
+    """A parameter is given more than once with different values: which one is meant nobody can tell."""
+
+
 class Parameters:
     """Parameters by name, letter case of names ignored; values as sent, blank ones included.
 
@@ -38,11 +42,11 @@ class Parameters:
     def one(self, name: str) -> str | None:
         """The value of a parameter; None if it is absent.
 
-        Raises UsageError if it is given more than once with different values: which one is meant nobody can tell.
+        Raises RepeatedError if it is given more than once with different values.
         """
         values = self.all(name)
         if len(set(values)) > 1:
-            raise UsageError(f"{name.upper()} is given {len(values)} times with different values; expected one")
+            raise RepeatedError(f"{name.upper()} is given {len(values)} times with different values; expected one")
         return values[0] if values else None
 
     def number(self, name: str, low: float, high: float) -> float:

@@ -86,7 +86,7 @@ def _covered(coverage: Coverage) -> Record:
         record |= _footprint(_region(coverage.space))
     if coverage.interval is not None:
         record |= {"t_min": coverage.interval[0], "t_max": coverage.interval[1]}
-    if coverage.space_time is not None:
+    if coverage.space_time is not None and coverage.space_time.slices:
         record["t_intervals"] = moc_ascii(_times(coverage.space_time))
     if coverage.energies is not None and coverage.wavelengths is not None:
         record |= {"em_min": coverage.wavelengths[0], "em_max": coverage.wavelengths[1]}
