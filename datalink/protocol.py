@@ -30,10 +30,7 @@ class DataLink:
         yield routes(context)
 
     def links(self, table: Table) -> Sequence[Link]:
-        if not has_links(table):
-            return ()
-        text = "Files, documents and services of each row; ID is its primary key (DataLink)"
-        return (Link("Links of rows", links_path(table), text),)
+        return ()
 
     async def table_capabilities(self, table: Table, context: Context, base: str) -> Sequence[Capability]:
         return (links_capability(f"{base}/{links_path(table)}"),) if has_links(table) else ()

@@ -33,7 +33,7 @@ def datacite_json(record: Record, landing_page: str) -> dict[str, Any]:
         "publisher": {"name": about.publisher},
         "publicationYear": _year(record),
         "types": {"resourceTypeGeneral": "Dataset", "resourceType": record.content_type},
-        "subjects": [{"subject": subject} for subject in dict.fromkeys(about.subjects)],
+        "subjects": [{"subject": subject} for subject in dict.fromkeys(about.subjects) if subject.strip()],
         "dates": _dates(record),
         "language": "en",
         "alternateIdentifiers": [{"alternateIdentifier": record.ivoid, "alternateIdentifierType": "IVOA identifier"}],
@@ -45,7 +45,8 @@ def datacite_json(record: Record, landing_page: str) -> dict[str, Any]:
 
 
 def _creators(record: Record) -> Sequence[Person]:
-    return record.about.creators or (Person(record.about.publisher or record.about.title),)
+    named = tuple(person for person in record.about.creators if clean(person.name))
+    return named or (Person(record.about.publisher or record.about.title),)
 
 
 def _creator(person: Person) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Final
 from lxml import etree
 
 from registry_records.record import Record
-from registry_records.terms import doi_uri, licence_uri
+from registry_records.terms import doi_uri, full_date, licence_uri
 from registry_records.voresource import utc
 from vo_service.vosi.documents import NAMESPACES, Element, legal
 
@@ -22,7 +22,7 @@ def dublin_core(record: Record) -> Element:
     document = etree.Element(f"{{{OAI_DC}}}dc", nsmap={"oai_dc": OAI_DC, "dc": _DC, "xsi": NAMESPACES["xsi"]})
     document.set(f"{{{NAMESPACES['xsi']}}}schemaLocation", f"{OAI_DC} {SCHEMA}")
     for name, text in _elements(record):
-        if text:
+        if text and not text.isspace():
             etree.SubElement(document, f"{{{_DC}}}{name}").text = legal(text)
     return document
 
@@ -34,7 +34,7 @@ def _elements(record: Record) -> Iterator[tuple[str, str | None]]:
     yield from (("subject", subject) for subject in about.subjects)
     yield "description", record.description
     yield "publisher", about.publisher
-    yield "date", about.date or utc(record.dates.updated)
+    yield "date", about.date if full_date(about.date) else utc(record.dates.updated)
     yield "type", "Service" if record.kind == "vg:Registry" else record.content_type
     yield "identifier", record.ivoid
     yield "identifier", doi_uri(about.doi) if about.doi else None

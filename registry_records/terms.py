@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from typing import Final
 from urllib.parse import quote
 
 from vo_service.catalog.model import Resource
-
-_DATA_LICENCES: Final = re.compile(
-    r"CC0-1\.0|CC-BY(-NC)?(-SA|-ND)?-[1-4]\.[0-9]|PDDL-1\.0|ODC-By-1\.0|ODbL-1\.0|etalab-2\.0|DL-DE-(BY|ZERO)-2\.0"
-    r"|MIT|BSD-[23]-Clause|Apache-2\.0|GPL-[23]\.0-(only|or-later)"
-)
-"""SPDX identifiers of licences under which data are published."""
+from vo_service.catalog.vocabulary.licence import spdx_licence
 
 
 def licence_uri(resource: Resource) -> str | None:
     """The SPDX address of the licence, which VOResource 1.2 (section 3.3) asks for; else the one that was given."""
-    if resource.license and _DATA_LICENCES.fullmatch(resource.license):
-        return f"https://spdx.org/licenses/{resource.license}.html"
-    return resource.license_url
+    spdx = spdx_identifier(resource)
+    return f"https://spdx.org/licenses/{spdx}.html" if spdx else resource.license_url
 
 
 def spdx_identifier(resource: Resource) -> str | None:
-    """The licence if it is an SPDX identifier."""
-    return resource.license if resource.license and _DATA_LICENCES.fullmatch(resource.license) else None
+    """The licence as SPDX writes it, if SPDX knows it."""
+    return spdx_licence(resource.license) if resource.license else None
 
 
 def uat_term(subject: str) -> str:

@@ -22,6 +22,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from vo_service.addresses import is_web_root
 from vo_service.errors import ConfigurationError
 
 PREFIX = "VO_SERVICE_"
@@ -46,8 +47,11 @@ def _absolute(path: Path) -> Path:
 
 
 def _web_address(url: str) -> str:
-    if not re.match(r"https?://[^/\s]+", url):
-        raise ValueError(f"expected an address such as https://vo.example.org, got {url!r}")
+    if not is_web_root(url):
+        raise ValueError(
+            "expected an address such as https://vo.example.org/km3, without query and fragment, in the characters of"
+            f" RFC 3986 (others percent-encoded, host names as xn--...), got {url!r}"
+        )
     return url.rstrip("/")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import socket
@@ -9,10 +10,12 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 import httpx
+import numpy as np
 import pytest
+from astropy.io import fits
 
 from tests.support.broken import Break, broken
 from tests.support.service import COMMAND, Service, run_command, running, state_directory
@@ -22,12 +25,13 @@ from vo_service.validation.findings import Finding
 from vo_service.validation.landing import check_landing
 from vo_service.validation.moc import check_moc
 from vo_service.validation.oai import check_oai
-from vo_service.validation.obscore import check_obscore
+from vo_service.validation.obscore import NOT_NULL, check_obscore
 from vo_service.validation.records import check_records
-from vo_service.validation.run import validate
+from vo_service.validation.run import AREAS, validate
 from vo_service.validation.schemas import Schemas
 from vo_service.validation.services import check_services
 from vo_service.validation.site import Site
+from vo_service.validation.stilts import check_stilts
 from vo_service.validation.vosi import check_vosi
 
 Check = Callable[[Site], Iterator[Finding]]
@@ -151,6 +155,23 @@ def never_ending(asked: str, body: bytes) -> bytes:
         return body
     element = b"<oai:resumptionToken>" + unquote(token[1]).encode() + b"</oai:resumptionToken>"
     return re.sub(rb"<oai:resumptionToken[^>]*?(/>|>[^<]*</oai:resumptionToken>)", element, body)
+
+
+def told(query: str, **values: object) -> Break:
+    """Answer a query of TAP that contains a text with a row of integers and texts."""
+    fields = "".join(
+        f'<FIELD name="{name}" datatype="int"/>'
+        if isinstance(value, int)
+        else f'<FIELD name="{name}" datatype="unicodeChar" arraysize="*"/>'
+        for name, value in values.items()
+    )
+    row = "".join(f"<TD>{value}</TD>" for value in values.values())
+    document = (
+        '<VOTABLE xmlns="http://www.ivoa.net/xml/VOTable/v1.3" version="1.4"><RESOURCE type="results">'
+        f'<INFO name="QUERY_STATUS" value="OK"/><TABLE>{fields}<DATA><TABLEDATA><TR>{row}</TR></TABLEDATA></DATA>'
+        "</TABLE></RESOURCE></VOTABLE>"
+    )
+    return lambda asked, body: document.encode() if query in unquote_plus(asked) else body
 
 
 BROKEN: dict[str, tuple[Check, Break, str]] = {
@@ -341,6 +362,69 @@ BROKEN: dict[str, tuple[Check, Break, str]] = {
         replaced("/tap/tables", rb"(<name>energy_min</name>.*?)>double<", rb"\1>float<"),
         r"energy_min: expected datatype and unit double eV, found float eV",
     ),
+    "ObsCore has another unit": (
+        check_obscore,
+        replaced("/tap/tables", rb"(<name>em_min</name>.*?)>m</unit>", rb"\1>nm</unit>"),
+        r"ivoa\.obscore\.em_min: expected datatype and unit double m, found double nm",
+    ),
+    "ObsCore has another UCD": (
+        check_obscore,
+        replaced("/tap/tables", rb"(<name>em_min</name>.*?)em\.wl;stat\.min", rb"\1em.energy;stat.min"),
+        r"ivoa\.obscore\.em_min: expected the UCD em\.wl;stat\.min, found em\.energy;stat\.min",
+    ),
+    "ObsCore has another utype": (
+        check_obscore,
+        replaced("/tap/tables", rb"obscore:Target\.Name", b"obscore:Target.Title"),
+        r"ivoa\.obscore\.target_name: expected the utype obscore:Target\.Name, found obscore:Target\.Title",
+    ),
+    **{
+        f"ObsCore has rows without {name}": (
+            check_obscore,
+            told(f"FROM ivoa.obscore WHERE {name} IS NULL", n=3),
+            rf"ERROR obscore ivoa\.obscore\.{name}: expected a value in each row, found 3 rows without",
+        )
+        for name in NOT_NULL
+    },
+    "ObsCore has an unknown level of calibration": (
+        check_obscore,
+        told("calib_level > 4", n=1),
+        r"ivoa\.obscore\.calib_level: expected 0 to 4, found 1 rows without",
+    ),
+    "ObsCore has an unknown type of product": (
+        check_obscore,
+        told("dataproduct_type NOT IN", n=2),
+        r"ivoa\.obscore\.dataproduct_type: expected one of 'image', .* or NULL, found 2 rows without",
+    ),
+    "ObsCore has an identifier twice": (
+        check_obscore,
+        told("COUNT(DISTINCT obs_publisher_did) AS different FROM ivoa.obscore&", n=2, different=1),
+        r"ivoa\.obscore\.obs_publisher_did: expected 2 different values in as many rows, found 1",
+    ),
+    "the extension has an identifier twice": (
+        check_obscore,
+        told("AS different FROM ivoa.obscore_hea", n=2, different=1),
+        r"ivoa\.obscore_hea\.obs_publisher_did: expected 2 different values in as many rows, found 1",
+    ),
+    "the extension has rows that ObsCore does not have": (
+        check_obscore,
+        told("h WHERE NOT EXISTS", n=1),
+        r"ivoa\.obscore_hea\.obs_publisher_did: expected one of ivoa\.obscore in each row, found 1 rows",
+    ),
+    "a count of ObsCore is none": (
+        check_obscore,
+        told("dataproduct_type NOT IN", n="many"),
+        r"ERROR obscore http\S+: expected a row of numbers, found \[",
+    ),
+    "the data of ObsCore do not answer": (
+        check_obscore,
+        told("TOP 1 * FROM ivoa.obscore&", access_url="http://127.0.0.1:1/"),
+        r"ERROR obscore http://127\.0\.0\.1:1/: expected an answer",
+    ),
+    "ObsCore leads nowhere": (
+        check_obscore,
+        told("TOP 1 * FROM ivoa.obscore&", access_url=""),
+        r"ERROR obscore ivoa\.obscore\.access_url: expected a URL in the first row, found none",
+    ),
 }
 
 
@@ -350,6 +434,63 @@ def test_what_is_broken_is_an_error_of_its_area(what: str, url: str, schemas: Sc
     with broken(url, change) as other:
         found = errors(findings(other, check, schemas))
     assert any(re.search(expected, line) for line in found), found
+
+
+NO_ADDRESS = "http://exämple.org/ä b"
+
+ADDRESSED: dict[str, tuple[Check, Break]] = {
+    "records": (
+        check_records,
+        replaced("/oai", rb"(<accessURL[^>]*>)http[^<]*/datalink/[^<]*", rb"\1" + NO_ADDRESS.encode()),
+    ),
+    "services": (
+        check_services,
+        replaced("/oai", rb"(<accessURL[^>]*>)http[^<]*/scs/[^<]*", rb"\1" + NO_ADDRESS.encode()),
+    ),
+    "vosi": (check_vosi, replaced("/oai", rb"(<accessURL[^>]*>)http[^<]*/tap/[^<]*", rb"\1" + NO_ADDRESS.encode())),
+    "landing": (check_landing, replaced("/oai", rb"(<referenceURL>)[^<]*", rb"\1" + NO_ADDRESS.encode())),
+    "datalink": (
+        check_datalink,
+        replaced("/tap/sync", rb'(name="accessURL"[^>]*value=")[^"]*', rb"\1" + NO_ADDRESS.encode()),
+    ),
+    "moc": (check_moc, replaced("/oai", rb"(<footprint[^>]*>)[^<]*", rb"\1" + NO_ADDRESS.encode())),
+    "obscore": (check_obscore, told("TOP 1 * FROM ivoa.obscore&", access_url=NO_ADDRESS)),
+}
+
+
+@pytest.mark.parametrize("area", ADDRESSED)
+def test_addresses_that_are_none_are_named_as_such(area: str, url: str) -> None:
+    check, change = ADDRESSED[area]
+    with broken(url, change) as other:
+        found = errors(findings(other, check))
+    assert [line for line in found if NO_ADDRESS in line and "percent-encoded" in line], found
+    assert not [line for line in found if "codec" in line]
+
+
+@pytest.mark.parametrize("check", [check for _, check in AREAS], ids=lambda check: str(check.__name__))
+def test_a_service_at_an_address_that_is_none(check: Check) -> None:
+    found = errors(findings(NO_ADDRESS, check))
+    assert [line for line in found if NO_ADDRESS in line and "percent-encoded" in line] or check is check_stilts, found
+
+
+def test_a_moc_without_cells_is_that_of_a_table_without_rows(url: str) -> None:
+    """Where there is no test query either: of a table with rows, its position is missing."""
+    header = fits.Header({"MOCORD_S": 0, "ORDERING": "NUNIQ"})
+    file = io.BytesIO()
+    table = fits.BinTableHDU.from_columns([fits.Column("UNIQ", "K", array=np.empty(0, np.int64))], header)
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(file)
+
+    def emptied(asked: str, body: bytes) -> bytes:
+        return file.getvalue() if asked.startswith("/moc/") else body
+
+    def without_query(asked: str, body: bytes) -> bytes:
+        body = emptied(asked, body)
+        return re.sub(rb"<testQuery>.*?</testQuery>", b"", body, flags=re.S) if asked.startswith("/oai") else body
+
+    with broken(url, without_query) as other:
+        assert errors(findings(other, check_moc)) == []
+    with broken(url, emptied) as other:
+        assert any("of the test query" in line for line in errors(findings(other, check_moc)))
 
 
 CHECKS = {check.__name__: check for check, _, _ in BROKEN.values()}

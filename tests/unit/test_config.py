@@ -74,6 +74,17 @@ def test_settings_do_not_show_secrets() -> None:
         ({"port": 99999}, "VO_SERVICE_PORT: .*65535"),
         ({"port": "http"}, "VO_SERVICE_PORT: .*integer"),
         ({"public_url": "vo.example.org"}, "VO_SERVICE_PUBLIC_URL: .*https://vo.example.org"),
+        *(
+            ({"public_url": url}, "VO_SERVICE_PUBLIC_URL: .*without query and fragment")
+            for url in (
+                "https://vo.example.org/a b",
+                "https://vo.example.org/?a=b",
+                "https://vo.example.org/#a",
+                "https://vö.example.org",
+                "https://vo.example.org/%zz",
+                "https://vo.example.org:port",
+            )
+        ),
         ({"authority": "x"}, "VO_SERVICE_AUTHORITY: .*org.example.vo"),
         ({"sync_timeout": 0}, "VO_SERVICE_SYNC_TIMEOUT: .*greater than 0"),
         ({"maxrec_default": 11, "maxrec_limit": 10}, r"maxrec_default \(11\) is above maxrec_limit \(10\)"),

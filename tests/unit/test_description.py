@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 
 import pytest
+from mocpy import TimeMOC
 
 from vo_service.catalog.description import Description, load_description
 from vo_service.catalog.description_input import ColumnSource, FileOptions, PositionSource, Rank
@@ -20,7 +22,7 @@ WHOLE = """
       title: "Events: all of them"
       creators:
         - A. Author
-        - {name: B. Author, orcid: 0000-0002-1825-009X, affiliation: APC}
+        - {name: B. Author, orcid: 0000-0002-1694-233X, affiliation: APC}
       contact: {name: Desk, email: desk@example.org}
       subjects: neutrino astronomy
       license: CC-BY-4.0
@@ -105,7 +107,7 @@ def test_resource(tmp_path: Path) -> None:
     resource = describe(tmp_path, WHOLE).schema.tables[0].resource
     assert resource is not None
     assert resource.title == "Events: all of them"
-    assert resource.creators == (Person("A. Author"), Person("B. Author", "0000-0002-1825-009X", "APC"))
+    assert resource.creators == (Person("A. Author"), Person("B. Author", "0000-0002-1694-233X", "APC"))
     assert resource.contact == Person("Desk", email="desk@example.org")
     assert (resource.version, resource.date, resource.simulated) == ("1.10", "2026-11-21", True)
     assert (resource.waveband, resource.subjects) == (("Neutrino",), ("neutrino astronomy",))
@@ -209,7 +211,8 @@ def test_all_problems_with_their_lines(tmp_path: Path) -> None:
     )
     assert found.splitlines() == [
         "table.yaml, line 2: descripton: there is no such key here; did you mean 'description'?",
-        "table.yaml, line 4: resource, doi: 'doi:10.1/x' is not as expected, for example 10.5281/zenodo.1234567",
+        "table.yaml, line 4: resource, doi: 'doi:10.1/x' is not as expected, for example 10.5281/zenodo.1234567: 10.,"
+        ' four to nine digits, a slash, and no blank, <, >, " or % after it',
         "table.yaml, line 9: table t, column ra, datatype: expected 'boolean', 'byte', 'unsignedByte', 'short', 'int',"
         " 'long', 'float', 'double', 'char', 'string', 'text', 'unicode', 'unicodeChar', 'timestamp' or 'binary'",
         "table.yaml, line 10: table t, column ra, ivoa:units: there is no such key here; did you mean 'ivoa:unit'?",
@@ -301,6 +304,76 @@ def test_all_problems_with_their_lines(tmp_path: Path) -> None:
 )
 def test_problems(tmp_path: Path, text: str, message: str) -> None:
     assert message in problems(tmp_path, text)
+
+
+def resource(said: str) -> str:
+    return f"resource: {{{said}}}\n" + table("- {name: x, datatype: int}")
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("reference_url: 'https://example.org/%zz?<a>'", "line 1: resource, reference_url: .* percent-encode"),
+        ("reference_url: https://exämple.org/äb", "reference_url: .* percent-encode .*host names in their ASCII form"),
+        ("license_url: 'https://example.org/a b'", "license_url: .* percent-encode"),
+        ("date: 2017-02-30", "date: '2017-02-30' is no date of the calendar"),
+        ("date: 2017-13", "date: '2017-13' is no date of the calendar"),
+        ("date: 21.11.2026", "date: .* YYYY, YYYY-MM or YYYY-MM-DD"),
+        ("creators: {name: A, orcid: 0000-0002-1825-0098}", "orcid: .* 7 is expected at its end"),
+        ("creators: {name: A, orcid: 0000-0002-1694-2330}", "orcid: .* X is expected at its end"),
+        ("creators: [A, ' ']", "creator 2, name: a text that is not blank is expected"),
+        ("contact: {name: ''}", "contact, name: a text that is not blank is expected"),
+        ("contact: {name: A, email: desk at example.org}", "email: .* expected one such as desk@example.org"),
+        ("contact: {name: A, email: desk@example}", "email: .* expected one such as desk@example.org"),
+        ("subjects: [neutrino astronomy, '\u200b']", "subject 2: a text that is not blank is expected"),
+        ("title: ' '", "title: a text that is not blank is expected"),
+        ("publisher: ''", "publisher: a text that is not blank is expected"),
+        ("doi: '10.1/%zz<>'", "doi: .* is not as expected, for example 10.5281"),
+        ("doi: '10.1234/%zz'", "doi: .* is not as expected, for example 10.5281"),
+        ("obscore: {obs_collection: ''}", "obscore, obs_collection: a text that is not blank is expected"),
+        ("obscore: {t_intervals: 99/7-3/}", "t_intervals: .* is no time MOC.* orders are 0 to 61, not 99"),
+        ("obscore: {t_intervals: 30/7-3}", "the range 7-3 descends"),
+        ("obscore: {t_intervals: 61/4611686018427387904}", "cells of order 61 are 0 to 4611686018427387903"),
+        ("obscore: {t_intervals: '30/1,2'}", "'1,2' is neither an order"),
+        ("obscore: {t_intervals: 30/}", "there is no cell"),
+    ],
+)
+def test_what_a_resource_may_not_say(tmp_path: Path, said: str, message: str) -> None:
+    assert re.search(message, problems(tmp_path, resource(said)))
+
+
+def test_what_a_resource_may_say(tmp_path: Path) -> None:
+    said = (
+        "date: 2020-02, doi: 10.1000.10/a(b)#c, contact: {name: A, email: a.b+c@x-y.example.org},"
+        " reference_url: 'https://u@[::1]:80/%C3%A4(b)?a=%20&b=/?#c', license: cc-by-4.0,"
+        " obscore: {t_intervals: '29/1 2-2\n 61/4611686018427387903'}"
+    )
+    description = describe(tmp_path, resource(said))
+    about = description.schema.tables[0].resource
+    assert about is not None
+    assert about.obscore.t_intervals is not None
+    assert len(TimeMOC.from_string(about.obscore.t_intervals, "ascii").to_time_ranges()) == 2
+    assert not [warning for warning in description.warnings if "SPDX" in warning]
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_names_of_dots_alone_would_vanish_from_addresses(tmp_path: Path, name: str) -> None:
+    assert "line 1: name: '.' cannot be a name" in problems(tmp_path, table("- {name: x, datatype: int}", name="."))
+    text = table("- {name: x, datatype: int}").replace("name: t", f"name: {name}")
+    assert "something else than dots is expected" in problems(tmp_path, text)
+
+
+def test_words_that_no_registry_knows_are_named(tmp_path: Path) -> None:
+    said = "license: CC-BY-4.9, subjects: ['Neutrino astronomy', 'H II regions', 'Stars; <planets>']"
+    warnings = describe(tmp_path, resource(said)).warnings
+    assert [line.partition(":")[2] for line in warnings if line.startswith("resource: ") and ": no " not in line] == [
+        " license 'CC-BY-4.9' is no SPDX identifier that is known here (such as CC-BY-4.0), and there is no"
+        " license_url: records have no address of the licence (rightsURI)",
+        " subject 'Stars; <planets>' is no concept of the Unified Astronomy Thesaurus: none has ';<>'; expected one"
+        " such as 'Neutrino astronomy'",
+    ]
+    known = describe(tmp_path, resource(f"{said}, license_url: https://example.org/licence")).warnings
+    assert not [line for line in known if "SPDX" in line]
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from datacite import schema45
 from lxml import etree
+from packaging.licenses import canonicalize_license_expression
 
 from registry_records.datacite import KERNEL, datacite_json, datacite_xml
 from registry_records.dublin_core import dublin_core
@@ -20,6 +21,7 @@ from registry_records.terms import full_date, licence_uri, uat_term
 from registry_records.voresource import voresource
 from tests.support.xsd import complaints
 from vo_service.catalog.model import Catalog, Column, ForeignKey, Person, Position, Resource, Schema, Table
+from vo_service.catalog.vocabulary.licence import SPDX
 from vo_service.config import Settings
 from vo_service.coverage.model import Coverage, moc_of_cells
 from vo_service.vosi.capabilities import vosi_capabilities
@@ -182,10 +184,31 @@ def test_dates_are_completed(text: str | None, expected: str | None) -> None:
     assert full_date(text) == expected
 
 
+def test_what_is_blank_is_left_out() -> None:
+    """New descriptions say nothing blank; the catalogue may have such from before."""
+    blank = Resource("T", creators=(Person(" "), Person("A")), subjects=(" ",), license=" ", date="2017-02-30")
+    record = table_record(Table("s", "t", COLUMNS, resource=blank), SETTINGS, CATALOG, DATES, BASE)
+    assert [creator["name"] for creator in datacite_json(record, BASE)["creators"]] == ["A"]
+    assert "subjects" not in datacite_json(record, BASE)
+    dublin = dublin_core(record)
+    assert [element.text for element in dublin.iterfind("{*}creator")] == ["A"]
+    assert dublin.find("{*}subject") is None
+    assert dublin.find("{*}rights") is None
+    assert dublin.findtext("{*}date") == "2026-11-21T03:04:05Z"
+
+
+def test_licences_are_those_of_spdx() -> None:
+    assert {name: canonicalize_license_expression(name) for name in SPDX} == SPDX
+
+
 def test_terms() -> None:
     assert uat_term(" Gamma-ray bursts ") == "gamma-ray-bursts"
     assert licence_uri(Resource("", license="CC0-1.0")) == "https://spdx.org/licenses/CC0-1.0.html"
     assert licence_uri(Resource("", license="CC-BY", license_url="https://x.org/")) == "https://x.org/"
     assert licence_uri(Resource("", license="as you like")) is None
+    assert licence_uri(Resource("", license="CC-BY-4.9")) is None
+    assert licence_uri(Resource("", license="cc-by-nc-sa-3.0-igo")) == (
+        "https://spdx.org/licenses/CC-BY-NC-SA-3.0-IGO.html"
+    )
     assert admin_email(Settings(contact_email="desk@example.org")) == "desk@example.org"
     assert admin_email(Settings(contact_email="desk")).endswith(".invalid")

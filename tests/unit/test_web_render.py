@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import shlex
+from types import SimpleNamespace
 
 import pytest
+from lxml import etree
 
-from vo_service.catalog.model import Column
+from vo_service.catalog.model import Column, Resource, Table
+from vo_service.config import Settings
 from vo_service.web import render
 
 
@@ -66,3 +69,20 @@ def test_the_type_of_a_column_has_its_arraysize() -> None:
 def test_texts_survive_python_and_the_shell(text: str) -> None:
     assert ast.literal_eval(render.python_literal(text)) == text
     assert shlex.split(shlex.quote(text)) == [text]
+
+
+@pytest.mark.parametrize(
+    ("about", "shown"),
+    [
+        (Resource("T", date="2017"), {"Published": "2017"}),
+        (Resource("T", version="1.0"), {"Version": "1.0"}),
+        (Resource("T", version="1.0", date="2017-03"), {"Version": "1.0", "Published": "2017-03"}),
+    ],
+)
+def test_a_date_is_no_version(about: Resource, shown: dict[str, str]) -> None:
+    table = Table("s", "t", (Column("x", "int"),), resource=about)
+    record = SimpleNamespace(about=about, title="T", ivoid="ivo://org.example.vo/s/t", description="")
+    values = {"record": record, "table": table, "settings": Settings(), "base": "", "root": "", "endpoints": ()}
+    page = bytes(render.render("resource.html", values | {"updated": "2026-11-21"}).body)
+    entries = [[str(part.text) for part in entry] for entry in etree.fromstring(page, etree.HTMLParser()).iter("div")]
+    assert {entry[0]: entry[1] for entry in entries if entry and entry[0] in ("Version", "Published")} == shown

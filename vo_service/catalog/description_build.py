@@ -95,6 +95,7 @@ def _table(schema: str, part: TablePart, resource: Resource) -> Table:
         position=position,
         primary_key=primary_key,
         epoch_column=_named(part, part.epoch) if part.epoch else None,
+        event_list=part.event_list,
         table_index=part.table_index,
         resource=resource,
         examples=tuple(Example(e.name, e.query.strip(), e.description or "") for e in part.examples),

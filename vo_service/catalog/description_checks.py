@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from vo_service.catalog.description_model import STRINGS, ColumnPart, DescriptionPart, ResourcePart, TablePart
 from vo_service.catalog.description_yaml import Place
 from vo_service.catalog.model import HPX_COLUMN
+from vo_service.catalog.vocabulary.licence import spdx_licence
 from vo_service.catalog.vocabulary.unit import unit_warning
 
 RESERVED_SCHEMAS = frozenset(
@@ -15,6 +17,9 @@ RESERVED_SCHEMAS = frozenset(
 
 _SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 """Columns that every PostgreSQL table has (manual, section 5.6); spelt so and not otherwise."""
+
+_NO_CONCEPT = re.compile(r"[^\w \-'\u2019()/,.&+]")
+"""Characters that no concept of the Unified Astronomy Thesaurus has in its name."""
 
 Problem = tuple[Place, str]
 
@@ -133,6 +138,17 @@ def _resource_warnings(resource: ResourcePart) -> Iterator[str]:
     missing = [key for key, value in wanted.items() if not value]
     if missing:
         yield f"resource: no {', '.join(missing)}"
+    if resource.license and not resource.license_url and spdx_licence(resource.license) is None:
+        yield (
+            f"resource: license {resource.license!r} is no SPDX identifier that is known here (such as CC-BY-4.0), and"
+            " there is no license_url: records have no address of the licence (rightsURI)"
+        )
+    for subject in resource.subjects:
+        if strange := "".join(sorted(set(_NO_CONCEPT.findall(subject)))):
+            yield (
+                f"resource: subject {subject!r} is no concept of the Unified Astronomy Thesaurus: none has {strange!r};"
+                " expected one such as 'Neutrino astronomy'"
+            )
 
 
 def _table_warnings(table: TablePart) -> Iterator[str]:

@@ -25,18 +25,22 @@ from pydantic import (
 )
 
 from vo_service.catalog.description_input import AngleUnit, BadRows, Frame
+from vo_service.catalog.description_texts import (
+    check_date,
+    check_doi,
+    check_email,
+    check_name,
+    check_orcid,
+    check_time_moc,
+    check_url,
+    check_words,
+)
 from vo_service.catalog.vocabulary.ucd import check_ucd
 from vo_service.catalog.vocabulary.unit import check_unit, conversion_factor
 
 MESSENGERS = (
     "Photon Radio Millimeter Infrared Optical UV EUV X-ray Gamma-ray Neutrino".split()
 )  # IVOA vocabulary "messenger" (2023)
-
-
-def _name(text: str) -> str:
-    if not text or len(text.encode()) > 63 or not text.isprintable() or "/" in text:
-        raise ValueError(f"{text!r} cannot be a name: 1 to 63 bytes of printable text without a slash are expected")
-    return text
 
 
 def _matching(pattern: str, example: str) -> AfterValidator:
@@ -74,11 +78,12 @@ def _messenger(text: str) -> str:
     return known[text.lower()]
 
 
-Name = Annotated[str, AfterValidator(_name)]
+Name = Annotated[str, AfterValidator(check_name)]
 Names = Annotated[list[Name], BeforeValidator(_as_list)]
 Texts = Annotated[list[str], BeforeValidator(_as_list)]
+Words = Annotated[str, AfterValidator(check_words)]
 Nulls = Annotated[list[str], BeforeValidator(_as_nulls)]
-Url = Annotated[str, _matching(r"https?://\S+", "https://example.org/data")]
+Url = Annotated[str, AfterValidator(check_url)]
 Unit = Annotated[str, AfterValidator(check_unit)]
 Ucd = Annotated[str, AfterValidator(check_ucd)]
 Character = Annotated[str, _matching(r"[\x09\x20-\x7e]", "a comma")]
@@ -100,10 +105,10 @@ class Part(BaseModel):
 
 
 class PersonPart(Part):
-    name: str
-    orcid: Annotated[str, _matching(r"(\d{4}-){3}\d{3}[\dX]", "0000-0002-1825-0097")] | None = None
-    affiliation: str | None = None
-    email: str | None = None
+    name: Words
+    orcid: Annotated[str, AfterValidator(check_orcid)] | None = None
+    affiliation: Words | None = None
+    email: Annotated[str, AfterValidator(check_email)] | None = None
 
 
 Person = Annotated[PersonPart, BeforeValidator(_as_named)]
@@ -112,10 +117,10 @@ Person = Annotated[PersonPart, BeforeValidator(_as_named)]
 class ObsCorePart(Part):
     """What ObsCore says of the event lists (`catalog.model.Observation`): columns of ivoa.obscore and obscore_hea."""
 
-    obs_collection: str | None = None
-    target_name: str | None = None
-    facility_name: str | None = None
-    instrument_name: str | None = None
+    obs_collection: Words | None = None
+    target_name: Words | None = None
+    facility_name: Words | None = None
+    instrument_name: Words | None = None
     calib_level: Annotated[int, Field(ge=0, le=4)] | None = None
     s_resolution: PositiveFloat | None = None
     t_exptime: PositiveFloat | None = None
@@ -125,33 +130,33 @@ class ObsCorePart(Part):
     em_ref_energy: PositiveFloat | None = None
     s_ref_oaa: NonNegativeFloat | None = None
     em_ref_oaa: NonNegativeFloat | None = None
-    t_intervals: Annotated[str, _matching(r"\d{1,2}/[\d\s/-]*", "30/1024-1030")] | None = None
-    obs_mode: str | None = None
-    tracking_mode: str | None = None
-    scan_mode: str | None = None
-    pointing_mode: str | None = None
-    analysis_mode: str | None = None
-    event_type: str | None = None
-    messenger_name: str | None = None
-    messenger_pdgid: Annotated[str, _matching(r"[+-]\d+", "'+14' (with quotes)")] | None = None
+    t_intervals: Annotated[str, AfterValidator(check_time_moc)] | None = None
+    obs_mode: Words | None = None
+    tracking_mode: Words | None = None
+    scan_mode: Words | None = None
+    pointing_mode: Words | None = None
+    analysis_mode: Words | None = None
+    event_type: Words | None = None
+    messenger_name: Words | None = None
+    messenger_pdgid: Annotated[str, _matching(r"[+-][0-9]+", "'+14' (with quotes)")] | None = None
 
 
 class ResourcePart(Part):
     """Who made the data, under which terms, and how to cite them (`catalog.model.Resource`)."""
 
-    title: str | None = None
+    title: Words | None = None
     description: str | None = None
     creators: Annotated[list[Person], BeforeValidator(_as_list)] = []
-    publisher: str | None = None
+    publisher: Words | None = None
     contact: Person | None = None
-    subjects: Texts = []
-    license: str | None = None
+    subjects: Annotated[list[Words], BeforeValidator(_as_list)] = []
+    license: Words | None = None
     license_url: Url | None = None
-    doi: Annotated[str, _matching(r"10\.\d+/\S+", "10.5281/zenodo.1234567")] | None = None
+    doi: Annotated[str, AfterValidator(check_doi)] | None = None
     reference_url: Url | None = None
-    citation: str | None = None
-    date: Annotated[str, _matching(r"\d{4}(-\d\d(-\d\d)?)?", "2026-11-21")] | None = None
-    version: str | None = None
+    citation: Words | None = None
+    date: Annotated[str, AfterValidator(check_date)] | None = None
+    version: Words | None = None
     waveband: Annotated[list[Annotated[str, AfterValidator(_messenger)]], BeforeValidator(_as_list)] = []
     simulated: bool = False
     obscore: ObsCorePart = ObsCorePart()
@@ -282,6 +287,7 @@ class TablePart(Part):
     primary_key: Texts = Field([], alias="primaryKey", max_length=1)
     position: PositionPart | None = None
     epoch: str | None = None
+    event_list: bool = Field(True, alias="eventList")
     columns: Annotated[list[ColumnPart], Field(min_length=1)]
     constraints: list[ForeignKeyPart] = []
     examples: list[ExamplePart] = []

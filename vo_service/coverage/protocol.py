@@ -29,8 +29,5 @@ class CoverageMaps:
     def links(self, table: Table) -> Sequence[Link]:
         if table.position is None:
             return ()
-        path = moc_path(table)
-        return (
-            Link("Coverage", f"{path}?FORMAT=ascii", "The cells of the sky that hold all positions, as text"),
-            Link("Coverage map (MOC)", path, "For Aladin and TOPCAT: FITS"),
-        )
+        text = "The cells of the sky that hold all positions; without FORMAT, FITS for Aladin and TOPCAT"
+        return (Link("Coverage (MOC)", f"{moc_path(table)}?FORMAT=ascii", text),)

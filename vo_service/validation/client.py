@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 from urllib.request import Request, urlopen
 
 from vo_service import __version__
+from vo_service.addresses import has_uri_characters
 from vo_service.validation.findings import BrokenError, NoAnswerError
 
 TIMEOUT: Final = 60.0
@@ -85,6 +86,8 @@ def with_parameters(url: str, parameters: Mapping[str, str]) -> str:
 
 def parts_of(url: str) -> SplitResult:
     """The parts of a URL. Raises BrokenError if it is none."""
+    if not has_uri_characters(url):
+        raise BrokenError(url, "expected a URL in the characters of RFC 3986, others percent-encoded, found this")
     try:
         parts = urlsplit(url)
         _ = parts.port  # is read only now
@@ -98,7 +101,7 @@ def expect_listening(url: str) -> None:
     place = parts_of(url)
     try:
         socket.create_connection((place.hostname or "", place.port or 0), timeout=10).close()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: no name of a host
         raise BrokenError(url, f"expected a server that accepts connections, found {error}") from None
 
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 from vo_service.validation.client import Answer, ask, document
 from vo_service.validation.documents import Element, text_of, xml_of
@@ -47,7 +47,7 @@ def _own_page(site: Site, record: Record) -> str | None:
     schema_and_table = record.identifier.split("/")[3:]
     if len(schema_and_table) != 2:
         return None
-    path = re.sub("=([0-9A-F]{2})", r"%\1", "/".join(schema_and_table))
+    path = re.sub("=([0-9A-F]{2})", r"%\1", quote("/".join(schema_and_table), safe="/=!~*'()+"))
     return f"{site.url}/resource/{path}"
 
 

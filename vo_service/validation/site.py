@@ -76,7 +76,10 @@ class Site:
 
     def sample(self, table: str, rows: int = 1) -> Result:
         """The first rows of a table, by TAP. Raises BrokenError."""
-        adql = f"SELECT TOP {rows} * FROM {table}"  # noqa: S608 (the service itself gave the name)
+        return self.query(f"SELECT TOP {rows} * FROM {table}")  # noqa: S608 (the service itself gave the name)
+
+    def query(self, adql: str) -> Result:
+        """The result of a query, by TAP. Raises BrokenError."""
         parameters = {"LANG": "ADQL", "QUERY": adql, "RESPONSEFORMAT": "votable"}
         return votable_of(document(f"{self.tap}/sync", parameters))
 
