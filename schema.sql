@@ -924,8 +924,8 @@ END $$;
 
 -- Whether cells of order 29 and a circle [ra, dec, radius] or polygon have a position in common, or what lies outside of
 -- it. The cells of `sure` are known to lie wholly in there, and none but those of `maybe` to reach into it. What they
--- leave open is looked at cell by cell, each split in four until it is apart or tells; those smaller than a thousandth of
--- the region's radius are not split, but meet it if they reach to its edge.
+-- leave open is looked at cell by cell, each split in four until it is apart or tells; those smaller than a thousandth or
+-- two of the region's radius are not split, but meet it if they reach to its edge.
 CREATE OR REPLACE FUNCTION adql.meets_moc(
     region double precision[], is_circle boolean, outside boolean,
     cells int8multirange, sure int8multirange, maybe int8multirange
@@ -933,10 +933,12 @@ CREATE OR REPLACE FUNCTION adql.meets_moc(
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
     bounds CONSTANT double precision[] := CASE WHEN is_circle THEN region ELSE adql.polygon_circle(region) END;
-    at bigint := 0;
-    shift integer := 58;
-    last_shift integer;
-    cell int8range;
+    side CONSTANT double precision := CASE WHEN outside THEN -1 ELSE 1 END;
+    open bigint[] := ARRAY[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+    split bigint[];
+    finest integer;
+    cell bigint;
+    pixels int8range;
     center double precision[];
     depth double precision;
     reach double precision;
@@ -948,29 +950,28 @@ BEGIN
     ELSIF cells && sure THEN
         RETURN true;
     END IF;
-    last_shift := greatest(0, 38 - 2 * floor(ln(58.6 / greatest(1e-7, least(bounds[3], 180 - bounds[3])))
-                                             / ln(2.0::float8))::integer);
-    WHILE at < 12 * (1::bigint << 58) LOOP
-        cell := int8range(at, at + (1::bigint << shift));
-        depth := NULL;
-        IF cells && cell THEN
-            center := adql.hpx_center(29 - shift / 2, at >> shift);
-            depth := CASE WHEN is_circle THEN region[3] - adql.separation(center[1], center[2], region[1], region[2])
-                          ELSE adql.depth(center[1], center[2], region) END * CASE WHEN outside THEN -1 ELSE 1 END;
-            -- No corner of a cell is farther from its centre.
-            reach := 61.25::float8 / (1 << (29 - shift / 2));
-            IF depth >= reach OR depth >= 0 AND cells @> cell OR depth >= - reach AND shift <= last_shift THEN
-                RETURN true;
+    finest := least(29, 10 + floor(ln(58.6 / greatest(1e-7, least(bounds[3], 180 - bounds[3]))) / ln(2.0::float8)));
+    FOR level IN 0..finest LOOP
+        split := '{}';
+        -- No corner of a cell is farther from its centre.
+        reach := 61.25::float8 / (1 << level);
+        FOREACH cell IN ARRAY open LOOP
+            pixels := int8range(cell << (58 - 2 * level), (cell + 1) << (58 - 2 * level));
+            CONTINUE WHEN NOT cells && pixels;
+            center := adql.hpx_center(level, cell);
+            depth := adql.separation(center[1], center[2], bounds[1], bounds[2]) - bounds[3];
+            IF is_circle OR depth > reach THEN
+                depth := - depth * side;
+            ELSE
+                depth := adql.depth(center[1], center[2], region) * side;
             END IF;
-        END IF;
-        IF depth >= - reach THEN
-            shift := shift - 2;
-        ELSE
-            at := at + (1::bigint << shift);
-            WHILE shift < 58 AND at & ((1::bigint << (shift + 2)) - 1) = 0 LOOP
-                shift := shift + 2;
-            END LOOP;
-        END IF;
+            IF depth >= reach OR depth >= 0 AND cells @> pixels OR depth >= - reach AND level = finest THEN
+                RETURN true;
+            ELSIF depth >= - reach THEN
+                split := split || ARRAY[4 * cell, 4 * cell + 1, 4 * cell + 2, 4 * cell + 3];
+            END IF;
+        END LOOP;
+        open := split;
     END LOOP;
     RETURN false;
 END $$;
@@ -1488,6 +1489,9 @@ CREATE TABLE IF NOT EXISTS vo_service.attachment (
     modified_at timestamptz NOT NULL DEFAULT now(),
     FOREIGN KEY (schema_name, table_name) REFERENCES vo_service.published_table ON DELETE CASCADE
 );
+
+-- What the file system at the location tells of this version of the file; databases of an earlier version get it too.
+ALTER TABLE vo_service.attachment ADD COLUMN IF NOT EXISTS fingerprint text;
 
 CREATE UNIQUE INDEX IF NOT EXISTS attachment_name
     ON vo_service.attachment (schema_name, table_name, (row_key IS NULL), coalesce(row_key, ''), name);

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -40,6 +41,8 @@ from vo_service.formats.base import ResultTable
 from vo_service.vosi.availability import availability_document
 from vo_service.vosi.capabilities import capabilities_document
 
+_IDENTIFIER = re.compile(r"\d{1,18}", re.ASCII)
+
 
 def routes(context: Context) -> Sequence[BaseRoute]:
     """All addresses below `/datalink` and `/files`."""
@@ -50,7 +53,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         endpoint("/datalink/availability", site.availability),
         endpoint("/datalink/cutout", site.cutout, READ_OR_POST, on_error=soda_error_response),
         endpoint("/datalink/{schema}/{table}", site.links_of_rows, READ_OR_POST, on_error=fault_response),
-        endpoint("/files/{id:int}/{name}", site.file),
+        endpoint("/files/{id}/{name}", site.file),
     ]
 
 
@@ -128,8 +131,10 @@ class _Site:
 
     async def file(self, request: Request) -> Response:
         identifier, name = request.path_params["id"], request.path_params["name"]
-        attachment = await find_attachment(self._context.database, identifier, name)
-        return file_response(request, attachment, self._settings.files_directory)
+        if not _IDENTIFIER.fullmatch(identifier):
+            raise NotFoundError(f"There is no file {name[:60]} here")
+        attachment = await find_attachment(self._context.database, int(identifier), name)
+        return await file_response(request, attachment, self._settings.files_directory)
 
 
 @asynccontextmanager

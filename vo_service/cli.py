@@ -384,16 +384,42 @@ def attach(
     state: State = None,
 ) -> None:
     """Attach a file to a table or a row of it; clients find it by DataLink."""
-    from vo_service.files.attach import Wish, attach_file
+    from vo_service.files.attach import Wish, attach_file, remove_unused
 
     settings = load_settings(state=state)
     wish = Wish(table, file, semantics, description, row, content_type, product_type)
     with database(settings) as access:
-        identifier, stored = attach_file(access, wish, settings.files_directory)
-    where = table if row is None else f"row {row} of {table}"
-    path = f"/files/{identifier}/{quote(stored.name, safe='')}"
-    out.print(f"{stored.name} is attached to {where}: {path}", markup=False, soft_wrap=True)
+        done = attach_file(access, wish, settings.files_directory)
+        remove_unused(access, settings.files_directory)
+    stored, before = done.stored, done.before
+    path = f"/files/{done.identifier}/{quote(stored.name, safe='')}"
+    out.print(f"{stored.name} is attached to {_owner(table, row)}: {path}", markup=False, soft_wrap=True)
     out.print(f"{stored.content_length:,} bytes, sha256 {stored.sha256}", markup=False, soft_wrap=True)
+    if before is not None:
+        which = "the copy" if before.location is None else before.location
+        size = f"{before.content_length:,} bytes, sha256 {before.sha256}"
+        out.print(f"It takes the place of {which}: {size}", markup=False, soft_wrap=True)
+
+
+@commands.command()
+def detach(
+    table: Annotated[str, typer.Argument(help="schema.table")],
+    name: Annotated[str, typer.Argument(help="Name of the file, the last part of its address.")],
+    row: Annotated[str | None, typer.Option(help="Primary key of the row that it belongs to.")] = None,
+    state: State = None,
+) -> None:
+    """Forget a file that is attached to a table or a row of it."""
+    from vo_service.files.attach import detach_file, remove_unused
+
+    settings = load_settings(state=state)
+    with database(settings) as access:
+        detach_file(access, table, row, name)
+        remove_unused(access, settings.files_directory)
+    out.print(f"{name} is not attached to {_owner(table, row)} any more.", markup=False, soft_wrap=True)
+
+
+def _owner(table: str, row: str | None) -> str:
+    return table if row is None else f"row {row} of {table}"
 
 
 @commands.command()

@@ -7,8 +7,11 @@ import io
 import os
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event
 
 import httpx
 import numpy as np
@@ -29,7 +32,7 @@ from vo_service.catalog.store import publish_schema, publish_table
 from vo_service.database.access import Access
 from vo_service.database.init import initialise
 from vo_service.errors import NotFoundError, UsageError
-from vo_service.files.attach import Wish, attach_file, remove_unused
+from vo_service.files.attach import Wish, attach_file, detach_file, remove_unused
 from vo_service.sky.healpix import hpx
 
 ROWS = 3_000
@@ -251,6 +254,23 @@ def test_the_command_tells_what_it_cannot_attach(demo_service: Service) -> None:
     assert (done.returncode, done.stderr.startswith("vo-service: /nothing/here cannot be read")) == (1, True)
 
 
+def test_the_commands_tell_what_takes_the_place_of_what(demo_service: Service, tmp_path: Path) -> None:
+    source = tmp_path / "note.txt"
+    source.write_text("one")
+    attach = ("attach", "demo.events", "--semantics", "error")
+    assert "takes the place" not in demo_service.run(*attach, str(source)).stdout
+    assert "It takes the place of the copy: 3 bytes" in demo_service.run(*attach, f"file://{source}").stdout
+    unused = demo_service.state / "files" / ("0" * 64)
+    unused.write_text("x")
+    os.utime(unused, (1e9, 1e9))
+    assert f"It takes the place of file://{source}: 3 bytes" in demo_service.run(*attach, str(source)).stdout
+    assert not unused.exists()
+    detach = ("detach", "demo.events", "note.txt")
+    assert demo_service.run(*detach).stdout == "note.txt is not attached to demo.events any more.\n"
+    again = demo_service.run(*detach)
+    assert (again.returncode, "There is no file note.txt" in again.stderr) == (1, True)
+
+
 # Cut-outs
 
 
@@ -312,14 +332,65 @@ def test_bad_requests_for_cut_outs_are_plain_text(site: Site, query: str, status
 def test_a_file_that_is_attached_again_changes_in_its_place(site: Site, tmp_path: Path) -> None:
     source = tmp_path / "again.txt"
     source.write_text("one")
-    first, _ = attach_file(site.access, Wish("sky.Events", str(source), "auxiliary", row="20"), site.files)
-    url = f"{site.url}/files/{first}/again.txt"
+    first = attach_file(site.access, Wish("sky.Events", str(source), "auxiliary", row="20"), site.files)
+    url = f"{site.url}/files/{first.identifier}/again.txt"
     before = httpx.get(url)
     source.write_text("another")
-    second, _ = attach_file(site.access, Wish("sky.Events", str(source), "auxiliary", row="20"), site.files)
+    second = attach_file(site.access, Wish("sky.Events", str(source), "auxiliary", row="20"), site.files)
     after = httpx.get(url, headers={"If-None-Match": before.headers["ETag"]})
-    assert (first, before.text, after.status_code, after.text) == (second, "one", 200, "another")
-    assert httpx.get(f"{site.url}/files/{first}/other.txt").status_code == 404
+    assert first.identifier == second.identifier
+    assert (before.text, after.status_code, after.text) == ("one", 200, "another")
+    assert (first.before, second.before and second.before.sha256) == (None, first.stored.sha256)
+
+
+@pytest.mark.parametrize("path", ["1/%00", "1/other.txt", f"{'9' * 5000}/x", "99999999999999999999/x", "-1/x", "a/x"])
+def test_addresses_of_no_file_are_answered_by_the_document_of_an_error(site: Site, path: str) -> None:
+    answer = httpx.get(f"{site.url}/files/{path}")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/x-votable+xml")
+    assert b'value="ERROR"' in answer.content
+
+
+def test_nothing_is_locked_while_a_file_is_fetched(site: Site) -> None:
+    asked, told = Event(), Event()
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.set()
+            told.wait(60)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(PLOT)
+
+        def log_message(self, *_: object) -> None:
+            """Not on the terminal."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server, ThreadPoolExecutor() as threads:
+        threads.submit(server.serve_forever)
+        wish = Wish("sky.Events", f"http://127.0.0.1:{server.server_port}/slow.png", "preview", row="21")
+        try:
+            attached = threads.submit(attach_file, site.access, wish, site.files)
+            assert asked.wait(60)
+            with psycopg.connect(site.access.writer.conninfo) as connection:
+                connection.execute('LOCK TABLE sky."Events", vo_service.attachment IN ACCESS EXCLUSIVE MODE NOWAIT')
+        finally:
+            told.set()
+            server.shutdown()
+        assert attached.result().stored.sha256 == hashlib.sha256(PLOT).hexdigest()
+
+
+def test_what_is_detached_is_linked_and_served_no_more(site: Site, tmp_path: Path) -> None:
+    source = tmp_path / "short-lived.txt"
+    source.write_text("short-lived")
+    done = attach_file(site.access, Wish("sky.Events", str(source), "auxiliary", row="22"), site.files)
+    url = f"{site.url}/files/{done.identifier}/short-lived.txt"
+    assert httpx.get(url).text == "short-lived"
+    with pytest.raises(NotFoundError):
+        detach_file(site.access, "sky.Events", None, "short-lived.txt")
+    detach_file(site.access, "sky.Events", "22", "short-lived.txt")
+    assert httpx.get(url).status_code == 404
+    assert url not in site.links(f"{DATASET}?22")["access_url"]
+    with pytest.raises(NotFoundError):
+        detach_file(site.access, "sky.Events", "22", "short-lived.txt")
 
 
 @pytest.mark.parametrize(
@@ -333,6 +404,9 @@ def test_a_file_that_is_attached_again_changes_in_its_place(site: Site, tmp_path
         (Wish("sky.Events", "/nothing/here", "preview"), UsageError),
         (Wish("sky.Events", "x", "nonsense"), UsageError),
         (Wish("sky.Events", "x", "preview", product_type="two words"), UsageError),
+        (Wish("sky.Events", "x", "preview", content_type="nonsense"), UsageError),
+        (Wish("sky.Events", "x", "preview", "\udcff"), UsageError),
+        (Wish("sky.\udcff", "x", "preview"), UsageError),
     ],
 )
 def test_what_cannot_be_attached_is_refused(site: Site, wish: Wish, error: type[Exception]) -> None:

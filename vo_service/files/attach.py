@@ -1,11 +1,12 @@
-"""`vo-service attach`: a file becomes a link of a published table, or of one of its rows."""
+"""`vo-service attach` and `detach`: a file becomes a link of a published table or row, or is one no more."""
 
 from __future__ import annotations
 
 import mimetypes
 import re
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from vo_service.database.access import Access
 from vo_service.database.arrow import sql_type
 from vo_service.database.failures import connect
 from vo_service.errors import NotFoundError, UsageError
-from vo_service.files.register import attach
+from vo_service.files.register import Attachment, attach, attached, detach
 from vo_service.files.semantics import checked_semantics
 from vo_service.files.storage import Stored, take_in
 
@@ -71,32 +72,51 @@ class Wish:
     product_type: str | None = None
 
 
-def attach_file(access: Access, wish: Wish, directory: Path) -> tuple[int, Stored]:
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A file that is attached now, and the one of the same name that was before, if there was one."""
+
+    identifier: int
+    stored: Stored
+    before: Attachment | None
+
+
+def attach_file(access: Access, wish: Wish, directory: Path) -> Attached:
     """Take the file in and register it; one of the same name takes the place of the one before.
 
-    Gives its identifier, and what is known of the file.
-
-    Raises UsageError or NotFoundError if the wish cannot be met, UnavailableError.
+    That can take long, and is done while nothing in the database is held. Raises UsageError or NotFoundError if the
+    wish cannot be met, UnavailableError.
     """
+    _expect_utf8(wish)
     semantics, product = checked_semantics(wish.semantics), _product_type(wish.product_type)
+    given_type = _given_type(wish.content_type)
     with connect(access.writer.conninfo) as connection:
-        table = _table(connection, wish.table)
-        key = None if wish.row is None else _key(connection, table, wish.row)
-        stored = take_in(wish.source, directory)
+        _target(connection, wish)
+    stored = take_in(wish.source, directory)
+    with connect(access.writer.conninfo) as connection:
+        table, key = _target(connection, wish)
+        before = attached(connection, table, key, stored.name)
         identifier = attach(
             connection,
             table,
             key,
-            name=stored.name,
+            **asdict(stored),
             semantics=semantics,
             description=wish.description,
-            content_type=_content_type(wish.content_type, stored.name),
+            content_type=given_type or _told_type(stored.name),
             content_qualifier=product,
-            content_length=stored.content_length,
-            sha256=stored.sha256,
-            location=stored.location,
         )
-    return identifier, stored
+    return Attached(identifier, stored, before)
+
+
+def detach_file(access: Access, table: str, row: str | None, name: str) -> None:
+    """Forget an attached file; `row` is the primary key as the database writes it.
+
+    Raises NotFoundError if there is none of this name, UnavailableError.
+    """
+    with connect(access.writer.conninfo) as connection:
+        # Rows may have gone since.
+        detach(connection, _table(connection, table), row, name)
 
 
 def remove_unused(access: Access, directory: Path) -> None:
@@ -106,12 +126,27 @@ def remove_unused(access: Access, directory: Path) -> None:
     """
     if not directory.is_dir():
         return
-    old = [path for path in directory.iterdir() if path.stat().st_mtime < time.time() - _NEW_SECONDS]
     with connect(access.writer.conninfo) as connection:
         used = {sha256 for (sha256,) in connection.execute("SELECT sha256 FROM vo_service.attachment")}
-    for path in old:
-        if path.name not in used:
-            path.unlink(missing_ok=True)
+    for path in directory.iterdir():
+        # Others may rename and delete files at the same time.
+        with suppress(FileNotFoundError):
+            if path.name not in used and path.stat().st_mtime < time.time() - _NEW_SECONDS:
+                path.unlink()
+
+
+def _expect_utf8(wish: Wish) -> None:
+    for name, value in asdict(wish).items():
+        try:
+            (value or "").encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{name.replace('_', ' ')} {value!a}: expected UTF-8") from None
+
+
+def _target(connection: psycopg.Connection[Any], wish: Wish) -> tuple[Table, str | None]:
+    """The table, and the key of the row, that the file is to belong to. Raises UsageError, NotFoundError."""
+    table = _table(connection, wish.table)
+    return table, None if wish.row is None else _key(connection, table, wish.row)
 
 
 def _table(connection: psycopg.Connection[Any], name: str) -> Table:
@@ -143,11 +178,14 @@ def _key(connection: psycopg.Connection[Any], table: Table, row: str) -> str:
     return str(found[0])
 
 
-def _content_type(given: str | None, name: str) -> str:
-    if given is not None:
-        if not _MEDIA_TYPE.fullmatch(given):
-            raise UsageError(f"content type {given}: expected a media type such as application/fits")
-        return given
+def _given_type(given: str | None) -> str | None:
+    if given is not None and not _MEDIA_TYPE.fullmatch(given):
+        raise UsageError(f"content type {given}: expected a media type such as application/fits")
+    return given
+
+
+def _told_type(name: str) -> str:
+    """The media type that the extension of a file's name tells."""
     known = _TYPES.get(Path(name).suffix.lower())
     guessed, packed = mimetypes.guess_type(name)
     return known or (guessed if guessed and not packed else "application/octet-stream")

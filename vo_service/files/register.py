@@ -39,6 +39,8 @@ class Attachment:
         Checksum of the content, in hexadecimal digits.
     location
         URL of the file; None if it was copied into the state directory.
+    fingerprint
+        What the file system at the URL tells of this version of the file, such as its date; None if nothing.
     """
 
     attachment_id: int
@@ -54,16 +56,20 @@ class Attachment:
     sha256: str
     location: str | None
     modified_at: datetime
+    fingerprint: str | None = None
 
 
 _NAMES = tuple(field.name for field in fields(Attachment))
 _SELECT = sql.SQL("SELECT {} FROM vo_service.attachment WHERE ").format(sql.SQL(", ").join(map(sql.Identifier, _NAMES)))
 
+_OF_NAME: LiteralString = "(schema_name, table_name) = (%s, %s) AND row_key IS NOT DISTINCT FROM %s AND name = %s"
+
 
 def attach(connection: psycopg.Connection[Any], table: Table, row_key: str | None, **values: object) -> int:
     """Register a file, or what has changed of the one of this name; gives its identifier, which stays the same.
 
-    `values` are the fields of `Attachment` from `name` to `location`.
+    `values` are the fields of `Attachment` but `attachment_id` and `modified_at`. Raises NotFoundError if the table
+    has been dropped just now.
     """
     known = {"schema_name": table.schema, "table_name": table.name, "row_key": row_key, **values}
     columns, changed = list(map(sql.Identifier, known)), [name for name in values if name != "name"]
@@ -76,8 +82,26 @@ def attach(connection: psycopg.Connection[Any], table: Table, row_key: str | Non
         values=sql.SQL(", ").join(map(sql.Placeholder, known)),
         changes=sql.SQL(", ").join(sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in changed),
     )
-    row = connection.execute(statement, known).fetchone()
+    try:
+        row = connection.execute(statement, known).fetchone()
+    except psycopg.errors.ForeignKeyViolation:
+        raise NotFoundError(f"{table.full_name} has been dropped") from None
     return int(row[0]) if row else 0
+
+
+def attached(connection: psycopg.Connection[Any], table: Table, row_key: str | None, name: str) -> Attachment | None:
+    """The file of this name that belongs to a table, or to one of its rows; None if there is none."""
+    with connection.cursor(row_factory=class_row(Attachment)) as cursor:
+        cursor.execute(_SELECT + sql.SQL(_OF_NAME), (table.schema, table.name, row_key, name))
+        return cursor.fetchone()
+
+
+def detach(connection: psycopg.Connection[Any], table: Table, row_key: str | None, name: str) -> None:
+    """Forget the file of this name. Raises NotFoundError if there is none."""
+    statement = sql.SQL("DELETE FROM vo_service.attachment WHERE ") + sql.SQL(_OF_NAME)
+    if not connection.execute(statement, (table.schema, table.name, row_key, name)).rowcount:
+        whom = table.full_name if row_key is None else f"row {row_key} of {table.full_name}"
+        raise NotFoundError(f"There is no file {name} attached to {whom}")
 
 
 async def attached_to(database: Database, table: Table, keys: Sequence[str]) -> list[Attachment]:
@@ -91,10 +115,12 @@ async def attached_to(database: Database, table: Table, keys: Sequence[str]) -> 
 
 async def find_attachment(database: Database, identifier: int, name: str) -> Attachment:
     """The file of this identifier and name. Raises NotFoundError if there is none; and as `attached_to`."""
-    found = await _select(database, "attachment_id = %s AND name = %s", (identifier, name))
-    if not found:
-        raise NotFoundError(f"There is no file {name[:60]} here")
-    return found[0]
+    # PostgreSQL has no texts with NUL.
+    if "\0" not in name:
+        found = await _select(database, "attachment_id = %s AND name = %s", (identifier, name))
+        if found:
+            return found[0]
+    raise NotFoundError(f"There is no file {name[:60]} here")
 
 
 async def _select(database: Database, condition: LiteralString, values: Sequence[object]) -> list[Attachment]:
