@@ -261,12 +261,12 @@ def _operand(node: Expression) -> Operand:
     if isinstance(node, Point):
         return Operand(kind, (expression(node.ra), expression(node.dec)))
     if isinstance(node, Circle):
-        return Operand(kind, (*_operand(node.centre).parts, expression(node.radius)))
+        return Operand(kind, (*_operand(node.centre).parts, expression(node.radius)), shape_of(node))
     if isinstance(node, Moc):
         return Operand(kind, (predicates.multirange(node.value.array),))
     shape = shape_of(node)
     if isinstance(shape, PolygonShape):
-        return Operand(kind, (predicates.array(shape.numbers),))
+        return Operand(kind, (predicates.array(shape.numbers),), shape)
     return Operand(kind, (f"adql.moc({expression(node)})" if kind == "moc" else expression(node),))
 
 

@@ -212,6 +212,8 @@ class _Pass:
         hpx = self._index(position) if isinstance(position, Point) else None
         if hpx is None:
             return Related(relation)
+        if kind_of(second) == "moc" and not isinstance(first, Point):
+            return Related(relation)
         if isinstance(second, Moc):
             return Related(relation, hpx, self._matches.in_moc(second))
         if kind_of(second) == "polygon" and shape_of(second) is not None:

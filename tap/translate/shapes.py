@@ -239,12 +239,6 @@ def relation(
     if name == "INTERSECTS" and kind_of(a) == "point":
         # A point meets what contains it (ADQL 2.1, section 4.2.15).
         name = "CONTAINS"
-    if {kind_of(a), kind_of(b)} - {"point"} >= {"moc"} and kind_of(a) != kind_of(b) and "point" not in kinds:
-        raise RefusedError(
-            f"A MOC and a {kinds[0] if kinds[1] == 'moc' else kinds[1]} cannot be compared directly",
-            first_at if kinds[1] == "moc" else second_at,
-            "MOC(order, region) makes a MOC of a constant region",
-        )
     return Relation(name, a, b, _TRUTH[name])
 
 

@@ -162,6 +162,13 @@ def test_the_region_holds_every_event(access: Access, tmp_path: Path) -> None:
         where = "SELECT obs_id FROM ivoa.obscore WHERE 1 = CONTAINS(POINT({}), s_region)"
         assert len(rows(base, where.format("10, -20"))) == 1
         assert len(rows(base, where.format("10, 20"))) == 0
+        # As pyvo.discover asks every service with this table.
+        where = "SELECT obs_id FROM ivoa.obscore WHERE 1=intersects(circle({}), s_region)"
+        assert len(rows(base, where.format("10, -15, 6"))) == 1
+        assert len(rows(base, where.format("10, -15, 1"))) == 0
+        where = "SELECT obs_id FROM ivoa.obscore WHERE 1 = CONTAINS(s_region, CIRCLE('ICRS', 11, -21, {}))"
+        assert len(rows(base, where.format(20))) == 1
+        assert len(rows(base, where.format(0.5))) == 0
         assert len(TimeMOC.from_string(str(row["t_intervals"]), "ascii").to_time_ranges()) >= 1
 
 

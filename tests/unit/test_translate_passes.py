@@ -198,7 +198,7 @@ _WORDS = set(
     LATERAL unnest bigint first last int8multirange regexp_replace trim string_to_array array_to_string r c b
     in_plane polygon_plane polygon_area polygon_centroid polygon_circle polygon_in_polygon polygon_in_circle
     polygons_meet
-    circle_in_polygon circle_meets_polygon disc_ranges box moc moc_text moc_area
+    circle_in_polygon circle_meets_polygon disc_ranges box moc moc_text moc_area meets_moc
     adql hpx hpx_center epoch_prop epoch_prop_pos turned frame histogram has_words sexagesimal
     """.split()
 )

@@ -32,10 +32,10 @@ _MARGIN = 1e-9
 EVERYTHING: Ranges = np.array([[0, PIXELS]])
 """The whole sphere."""
 
+NOTHING: Ranges = np.empty((0, 2), np.int64)
+"""No position."""
+
 Pixels = NDArray[np.int64]
-
-_NOTHING = np.empty((0, 2), np.int64)
-
 
 EDGE_LIMIT = 200_000
 """Cells along an edge that a cover may have, which bounds the time to find them to a few seconds."""
@@ -84,7 +84,7 @@ def cone_cover(ra: float, dec: float, radius: float) -> Cover:
         return Cover(difference(EVERYTHING, outside.all_ranges()), outside.boundary)
     if radius < SPLIT_RADIUS:
         radius = max(radius, _SMALLEST)
-        return Cover(_NOTHING, _circle(ra, dec, radius, _order(radius, 2), inclusive=True))
+        return Cover(NOTHING, _circle(ra, dec, radius, _order(radius, 2), inclusive=True))
     order = _order(radius, 3)
     touched = _circle(ra, dec, radius, order, inclusive=True)
     inside = _circle(ra, dec, radius - _MARGIN - hpgeom.max_pixel_radius(1 << order), order, inclusive=False)
@@ -102,7 +102,7 @@ def shape_cover(shape: Shape, order: int | None = None) -> Cover:
     finest = min(ORDER, _order(size, 3)) if order is None else order
     level = max(0, min(finest, _order(size, -1)))
     cells = _pixels(bounds.ra, bounds.dec, min(size, 180.0), level)
-    inner = [_NOTHING]
+    inner = [NOTHING]
     while True:
         inside, crossed = _sorted_out(shape, cells, level, by_corners=level == finest)
         inner.append(_as_ranges(inside, level))
@@ -139,7 +139,7 @@ def _as_ranges(cells: Pixels, order: int) -> Ranges:
 def merge(ranges: Ranges) -> Ranges:
     """Ranges in any order, overlapping or not, as the fewest that hold the same pixels."""
     if len(ranges) == 0:
-        return _NOTHING
+        return NOTHING
     ranges = ranges[np.argsort(ranges[:, 0], kind="stable")]
     reach = np.maximum.accumulate(ranges[:, 1])
     begins = np.concatenate([[True], ranges[1:, 0] > reach[:-1]])
@@ -183,7 +183,7 @@ def _order(radius: float, finer: int) -> int:
 
 def _circle(ra: float, dec: float, radius: float, order: int, *, inclusive: bool) -> Ranges:
     if radius <= 0:
-        return _NOTHING
+        return NOTHING
     pixels = hpgeom.query_circle(
         1 << order, ra % 360.0, dec, radius + (_MARGIN if inclusive else 0), inclusive=inclusive, nest=True,
         return_pixel_ranges=True,
