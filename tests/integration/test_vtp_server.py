@@ -352,8 +352,7 @@ async def test_events_that_come_while_one_catches_up_are_neither_lost_nor_double
         running._subscribers.since = since
         async with subscribed(running.subscriber_port, ("since", "0")) as peer:
             await eventually(lambda: looks == 2)
-            expected = [stored.raw for stored in archive.events]
-            assert len(expected) >= 9
+            assert len(archive.events) >= 8
             got = await received(peer, 11)
         assert got == [stored.raw for stored in archive.events]
         assert len({*got}) == 11

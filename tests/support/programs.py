@@ -85,6 +85,8 @@ class Program:
         self._command = command
         self._state = place.state
         self._log = place.state / f"{command}-{uuid.uuid4().hex[:8]}.log"
+        # A file, no pipe: processes beside it would hold the other end too, and asyncio waits for its closing.
+        self._said = self._log.with_suffix(".out")
         self._options = options
         self._process: asyncio.subprocess.Process | None = None
         self.ports: list[int] = []
@@ -103,17 +105,18 @@ class Program:
         """Start it and wait until it listens."""
         options = self._options | self._fixed()
         arguments = ("--port", str(self.ports[0] if self.ports else 0)) if self._command == "serve" else ()
-        with self._log.open("ab") as log:
+        with self._log.open("ab") as log, self._said.open("wb") as said:
             self._process = await asyncio.create_subprocess_exec(
                 *COMMAND, self._command, "--state", str(self._state), *arguments,
-                env=environment(options), stdout=asyncio.subprocess.PIPE, stderr=log, stdin=asyncio.subprocess.DEVNULL,
+                env=environment(options), stdout=said, stderr=log, stdin=asyncio.subprocess.DEVNULL,
             )  # fmt: skip
-        assert self._process.stdout is not None
         async with asyncio.timeout(START_SECONDS):
-            async for line in self._process.stdout:
-                if ports := re.findall(r"127\.0\.0\.1:(\d+)", line.decode()):
+            while self._process.returncode is None:
+                whole = self._said.read_text().rpartition("\n")[0]
+                if ports := re.findall(r"127\.0\.0\.1:(\d+)", whole):
                     self.ports = [int(port) for port in ports]
                     return
+                await asyncio.sleep(0.02)
         raise AssertionError(f"{self._command} did not start: {self.log[-2000:]}")
 
     def _fixed(self) -> dict[str, object]:
