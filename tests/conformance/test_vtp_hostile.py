@@ -570,7 +570,7 @@ async def test_subscribers_who_never_read(table: Table, since: bool) -> None:
 
     A broker and an archive of its own: memory counts.
     """
-    events = [voevent(f"<Description>{noise(50_000)}</Description>").encode() for _ in range(1_000)]
+    events = [voevent(f"<Description>{noise(200_000)}</Description>").encode() for _ in range(250)]
 
     async def offer(broker: Program, share: list[bytes]) -> None:
         for raw in share:
