@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -72,7 +71,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
 
 def service_path(table: Table) -> str:
     """The address of a table's service, relative to the root."""
-    return f"scs/{quote(table.schema, safe='')}/{quote(table.name, safe='')}"
+    return f"scs/{table.path}"
 
 
 def _find(context: Context, request: Request) -> tuple[Table, Position]:

@@ -15,7 +15,6 @@ from vo_service.database.init import Published
 from vo_service.protocol import Registered
 from vo_service.uws.kind import JobKind
 from vo_service.web.links import Link
-from vo_service.web.render import path_segment
 
 
 class RegistryRecords:
@@ -40,5 +39,4 @@ class RegistryRecords:
     def links(self, table: Table) -> Sequence[Link]:
         if table.resource is None:
             return ()
-        page = f"resource/{path_segment(table.schema)}/{path_segment(table.name)}"
-        return (Link("How to cite it", page, "Creators, terms of use, registry record, DataCite"),)
+        return (Link("How to cite it", f"resource/{table.path}", "Creators, terms of use, registry record, DataCite"),)

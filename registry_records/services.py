@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from registry_records.names import AUTHORITY, ORGANISATION, REGISTRY, STREAM, TAP, identifier
 from registry_records.record import Dates, Record, Relation
+from vo_service.addresses import host_and_port
 from vo_service.catalog.model import Catalog, Person, Resource
 from vo_service.config import Settings
 from vo_service.vosi.capabilities import Capability, SimpleCapability
@@ -173,8 +174,7 @@ def _broker(settings: Settings, base: str) -> tuple[Capability, ...]:
     host = urlsplit(base).hostname or ""
     if settings.voevent_subscriber_port == 0 or (_is_local(settings.voevent_host) and not _is_local(host)):
         return ()
-    name = f"[{host}]" if ":" in host else host
-    return (StreamCapability(f"vtp://{name}:{settings.voevent_subscriber_port}"),)
+    return (StreamCapability(f"vtp://{host_and_port(host, settings.voevent_subscriber_port)}"),)
 
 
 def _is_local(host: str) -> bool:

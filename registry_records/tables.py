@@ -17,7 +17,6 @@ from vo_service.coverage.routes import moc_path
 from vo_service.vosi.capabilities import Capability
 from vo_service.vosi.documents import Element, add
 from vo_service.vosi.tables import fill_tableset
-from vo_service.web.render import path_segment
 
 COVERAGE_ORDER: Final = 6
 """Deepest order of the MOC in a record: about a degree (VODataService 1.2, section 3.2). `/moc` has it in full."""
@@ -25,7 +24,7 @@ COVERAGE_ORDER: Final = 6
 
 def landing_page(table: Table, base: str) -> str:
     """The address of the page about a table as a resource, which a DOI may lead to."""
-    return f"{base}/resource/{path_segment(table.schema)}/{path_segment(table.name)}"
+    return f"{base}/resource/{table.path}"
 
 
 def about_table(table: Table, settings: Settings) -> Resource:

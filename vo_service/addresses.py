@@ -15,6 +15,11 @@ _WEB_URL: Final = re.compile(
 _URI: Final = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*:(?:{_UNIT}|[/?#\[\]])+")
 
 
+def host_and_port(host: str, port: int) -> str:
+    """As they stand in a URI: an address of IPv6 is in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def is_web_url(text: str) -> bool:
     """Whether a text is a URI of http or https, with a host."""
     return _WEB_URL.fullmatch(text) is not None

@@ -10,6 +10,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from vo_service import __version__
+from vo_service.addresses import host_and_port
 from vo_service.errors import ConfigurationError
 
 GRACE = 5
@@ -55,7 +56,7 @@ def address_of(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     if host in ("0.0.0.0", "::"):  # noqa: S104 (compared, not bound)
         host = socket.gethostname()
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{host_and_port(host, port)}"
 
 
 def run(app: Starlette, listener: socket.socket, *, on_ready: Callable[[], None], trusted_proxies: str = "") -> None:

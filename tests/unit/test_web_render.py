@@ -52,7 +52,7 @@ def test_web_addresses_become_links() -> None:
 
 
 def test_a_name_is_one_segment_of_a_path() -> None:
-    assert render.path_segment('a/b c?d#e%"é') == "a%2Fb%20c%3Fd%23e%25%22%C3%A9"
+    assert Table('a/b c?d#e%"é', "t/u", ()).path == "a%2Fb%20c%3Fd%23e%25%22%C3%A9/t%2Fu"
 
 
 def test_paragraphs_are_split_at_blank_lines() -> None:

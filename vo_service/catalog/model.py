@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from urllib.parse import quote
 
 HPX_COLUMN = "hpx"
 """The column with the HEALPix index (nested, order 29) of each row's position; it is never published."""
@@ -218,6 +219,11 @@ class Table:
     def full_name(self) -> str:
         """`schema.table` as it is written in a query: delimited where ADQL asks for it."""
         return f"{adql_name(self.schema)}.{adql_name(self.name)}"
+
+    @property
+    def path(self) -> str:
+        """`schema/table` as it stands in addresses: names may hold any character."""
+        return f"{quote(self.schema, safe='')}/{quote(self.name, safe='')}"
 
     @property
     def counted_rows(self) -> int | None:

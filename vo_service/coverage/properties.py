@@ -72,7 +72,7 @@ def _of_coverage(coverage: Coverage) -> Iterator[tuple[str, object]]:
 def _addresses(table: Table, base: str, path: str) -> Iterator[tuple[str, object]]:
     yield "moc_access_url", f"{base}/{path}"
     if table.position is not None:
-        yield "cs_service_url", f"{base}/{path.replace('moc/', 'scs/', 1)}?"
+        yield "cs_service_url", f"{base}/scs/{table.path}?"
     yield "tap_service_url", f"{base}/tap"
     yield "tap_tablename", table.full_name
 

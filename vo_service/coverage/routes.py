@@ -23,6 +23,7 @@ from vo_service.dali.negotiation import chosen_format
 from vo_service.dali.parameters import Parameters, read_parameters
 from vo_service.database.failures import connect
 from vo_service.errors import NotFoundError, UsageError
+from vo_service.files.conditions import names_tag
 
 FORMATS: Final = {
     "fits": ("application/fits", "image/fits"),
@@ -39,7 +40,7 @@ _DIMENSIONS: Final[dict[str, Callable[[Coverage], AnyMoc | None]]] = {
 
 def moc_path(table: Table) -> str:
     """The address of a table's MOC, relative to the root."""
-    return f"moc/{quote(table.schema, safe='')}/{quote(table.name, safe='')}"
+    return f"moc/{table.path}"
 
 
 def routes(context: Context) -> Sequence[BaseRoute]:
@@ -103,8 +104,7 @@ def _answer(request: Request, content: bytes, media_type: str, name: str) -> Res
     """The content, or 304 to a client that has it."""
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Vary": "Accept", "Cache-Control": "no-cache"}
-    known = {part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")}
-    if known & {tag, "*"}:
+    if names_tag(request.headers.get("if-none-match", ""), tag, weakly=True):
         return Response(status_code=304, headers=headers)
     headers["Content-Disposition"] = f"inline; filename*=utf-8''{quote(name, safe='')}"
     return Response(content, media_type=media_type, headers=headers)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from urllib.parse import quote
 
 from vo_service.catalog.model import GROWING, Column, Table
 from vo_service.formats.services import InputParameter, ServiceDescriptor
@@ -25,7 +24,7 @@ LINKS_TYPE = "application/x-votable+xml;content=datalink"
 
 def links_path(table: Table) -> str:
     """Address of the links of a table's rows, by their primary key alone; relative to the root."""
-    return f"datalink/{quote(table.schema, safe='')}/{quote(table.name, safe='')}"
+    return f"datalink/{table.path}"
 
 
 def has_links(table: Table) -> bool:

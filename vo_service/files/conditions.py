@@ -18,13 +18,13 @@ def refusal(headers: Mapping[str, str], etag: str, modified: datetime) -> int | 
     `etag` is a strong one, `modified` has whole seconds. Dates that are none are ignored.
     """
     if "if-match" in headers:
-        is_expected = _names(headers["if-match"], etag, weakly=False)
+        is_expected = names_tag(headers["if-match"], etag, weakly=False)
     else:
         is_expected = not modified > _date(headers, "if-unmodified-since", modified)
     if not is_expected:
         return 412
     if "if-none-match" in headers:
-        is_known = _names(headers["if-none-match"], etag, weakly=True)
+        is_known = names_tag(headers["if-none-match"], etag, weakly=True)
     else:
         is_known = modified <= _date(headers, "if-modified-since", _LONG_AGO)
     return 304 if is_known else None
@@ -47,7 +47,7 @@ def wanted_range(headers: Mapping[str, str], etag: str, last_modified: str, size
     return (int(first), min(size, int(last) + 1)) if int(first) <= int(last) else None
 
 
-def _names(listed: str, etag: str, *, weakly: bool) -> bool:
+def names_tag(listed: str, etag: str, *, weakly: bool) -> bool:
     """Whether a list of tags names this one; weak tags do so where they are compared weakly only (section 8.8.3.2)."""
     tags = _TAG.findall(listed)
     return listed.strip() == "*" or etag in tags or (weakly and f"W/{etag}" in tags)

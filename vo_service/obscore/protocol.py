@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from starlette.routing import BaseRoute
 
+from vo_service.addresses import host_and_port
 from vo_service.catalog.model import Catalog, Table
 from vo_service.config import Settings
 from vo_service.context import Context
@@ -35,8 +36,8 @@ class ObsCore:
 
 
 def _prepare(conninfo: str, settings: Settings, catalog: Catalog) -> None:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    base = settings.public_url or f"http://{host_and_port(settings.host, settings.port)}"
     with connect(conninfo) as connection:
-        remember_address(connection, settings.authority, settings.public_url or f"http://{host}:{settings.port}")
+        remember_address(connection, settings.authority, base)
         connection.commit()
         record_missing(connection, catalog)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from vo_service.addresses import host_and_port
 from vo_service.config import Settings
 from vo_service.errors import UsageError
 from vo_service.validation.client import ask
@@ -55,7 +56,7 @@ def validate(url: str, schemas: Path | None, *, thorough: bool) -> Iterator[tupl
 def local_address(settings: Settings) -> str:
     """Where a service of these settings answers on this machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 (compared, not bound)
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+    return f"http://{host_and_port(host, settings.port)}"
 
 
 def cache_directory() -> Path:

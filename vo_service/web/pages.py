@@ -21,7 +21,7 @@ from vo_service.context import Context
 from vo_service.dali.endpoints import base_url
 from vo_service.protocol import ServiceProtocol
 from vo_service.web.links import Link
-from vo_service.web.render import STATIC, path_segment, render
+from vo_service.web.render import STATIC, render
 
 _A_MONTH = 30 * 86400
 """Seconds for which browsers may keep a file whose address carries a version."""
@@ -129,7 +129,7 @@ class _Pages:
         links = [(protocol.name, link) for protocol in self._protocols for link in protocol.links(table)]
         return Entry(
             table=table,
-            path=f"table/{path_segment(table.schema)}/{path_segment(table.name)}",
+            path=f"table/{table.path}",
             examples=tuple(link for _, link in links if link.kind == "example"),
             endpoints=tuple(
                 Endpoint(name, link.title, link.text, f"{base}/{link.href}")

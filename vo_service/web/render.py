@@ -42,11 +42,6 @@ def render(template: str, values: Mapping[str, object], *, status: int = 200, li
     return HTMLResponse(_environment.get_template(template).render(values), status_code=status, headers=headers)
 
 
-def path_segment(name: str) -> str:
-    """A name as one segment of a path: the name of a schema or table may hold any character."""
-    return quote(name, safe="")
-
-
 def paragraphs(text: str | None) -> list[str]:
     """The paragraphs of a text that has blank lines between them."""
     return [part.strip() for part in re.split(r"\n\s*\n", text or "") if part.strip()]
@@ -100,7 +95,6 @@ def _make_environment() -> Environment:
         "literal": python_literal,
         "orcid_url": orcid_url,
         "paragraphs": paragraphs,
-        "path_segment": path_segment,
         "shell": shlex.quote,
         "web_url": web_url,
     }
