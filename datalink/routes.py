@@ -33,7 +33,7 @@ from vo_service.dali.endpoints import READ_OR_POST, base_url, endpoint, xml
 from vo_service.dali.links import LINKS, has_links, row_links
 from vo_service.dali.origin import origin
 from vo_service.dali.parameters import Parameters, read_parameters
-from vo_service.database.execute import stream
+from vo_service.database.execute import is_reachable, stream
 from vo_service.errors import NotFoundError, UsageError
 from vo_service.files.register import find_attachment
 from vo_service.files.serve import file_response
@@ -125,7 +125,7 @@ class _Site:
         return xml(capabilities_document(datalink_capabilities(url)))
 
     async def availability(self, request: Request) -> Response:
-        reachable = await self._context.database.is_reachable()
+        reachable = await is_reachable(self._context.database)
         notes = [] if reachable else ["The database cannot be reached"]
         return xml(availability_document(reachable, self._context.started, notes))
 

@@ -22,7 +22,7 @@ from vo_service.database.embedded import embedded_server
 from vo_service.database.execute import stream
 from vo_service.database.init import initialise
 from vo_service.database.pools import Database
-from vo_service.database.sources import CHUNK_ROWS
+from vo_service.database.quick import CHUNK_ROWS
 from vo_service.database.statement import Statement
 from vo_service.errors import (
     QueryError,

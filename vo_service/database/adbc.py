@@ -21,10 +21,7 @@ from adbc_driver_manager import Error as AdbcError
 # (Last looked at in adbc-driver-manager 1.13.)
 from adbc_driver_manager._reader import AdbcRecordBatchReader
 
-from vo_service.errors import TooManyRequestsError
-
-RETRY_AFTER = 5
-"""Seconds after which a client that found all connections busy is told to try again."""
+from vo_service.database.lanes import Lane
 
 T = TypeVar("T")
 
@@ -37,6 +34,7 @@ class BlockingConnection:
         self._connection: AdbcConnection | None = None
         self._statement: AdbcStatement | None = None
         self._batches: AdbcRecordBatchReader | None = None
+        self._timeout: int | None = None
 
     @property
     def runs(self) -> bool:
@@ -47,7 +45,10 @@ class BlockingConnection:
         """Run a query that may take so many seconds; its rows come in batches of about `batch_bytes` bytes."""
         if self._connection is None:
             self._connection = self._connect()
-        _execute(self._connection, f"SET statement_timeout = {math.ceil(seconds * 1000)}")
+        timeout = math.ceil(seconds * 1000)
+        if timeout != self._timeout:
+            _execute(self._connection, f"SET statement_timeout = {timeout}")
+            self._timeout = timeout
         self._statement = AdbcStatement(self._connection)
         try:
             self._statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(batch_bytes)})
@@ -91,49 +92,39 @@ class BlockingConnection:
         self._batches = self._statement = None
 
 
-class BlockingPool:
+class BlockingLane:
     """At most `size` blocking connections and as many threads to use them in."""
 
-    def __init__(self, conninfo: str, *, size: int, busy_timeout: float) -> None:
+    def __init__(self, conninfo: str, *, size: int, patience: float) -> None:
         self._conninfo = conninfo
-        self._size = size
-        self._busy_timeout = busy_timeout
-        self._free = asyncio.Semaphore(size)
-        self._idle: list[BlockingConnection] = []
+        self._lane = Lane(self._make, size=size, patience=patience)
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="query")
         self._database: AdbcDatabase | None = None
         self._connecting = threading.Lock()
 
-    async def run(self, function: Callable[[], T]) -> T:
+    def run(self, function: Callable[[], T]) -> asyncio.Future[T]:
         """Call a function in one of the threads; to be used while holding a connection, so that a thread is free."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+        return asyncio.get_running_loop().run_in_executor(self._threads, function)
 
     async def acquire(self) -> BlockingConnection:
-        """A connection; to be given back by `release`. Raises TooManyRequestsError if none becomes free in time."""
-        try:
-            async with asyncio.timeout(self._busy_timeout):
-                await self._free.acquire()
-        except TimeoutError:
-            raise TooManyRequestsError(
-                f"{self._size} queries are running, as many as the service runs at once; try again in a moment",
-                retry_after=RETRY_AFTER,
-            ) from None
-        return self._idle.pop() if self._idle else BlockingConnection(self._connect)
+        """A connection; to be given back. Raises TooManyRequestsError if none becomes free in time."""
+        return await self._lane.acquire()
 
-    async def release(self, connection: BlockingConnection, *, reusable: bool) -> None:
-        """Give a connection back; one that is not `reusable` is closed."""
+    def keep(self, connection: BlockingConnection) -> None:
+        """Give back a connection that can run another query."""
+        self._lane.keep(connection)
+
+    async def discard(self, connection: BlockingConnection) -> None:
+        """Give back a connection that is to be closed."""
         try:
-            if reusable:
-                self._idle.append(connection)
-            else:
-                await self.run(connection.close)
+            await self.run(connection.close)
         finally:
-            self._free.release()
+            self._lane.discard()
 
     async def close_idle(self) -> None:
         """Close the connections that are not in use."""
-        while self._idle:
-            await asyncio.to_thread(self._idle.pop().close)
+        for connection in self._lane.take_idle():
+            await asyncio.to_thread(connection.close)
 
     async def close(self) -> None:
         """Close everything. Every connection must have been given back."""
@@ -141,6 +132,9 @@ class BlockingPool:
         self._threads.shutdown()
         if self._database is not None:
             self._database.close()
+
+    async def _make(self) -> BlockingConnection:
+        return BlockingConnection(self._connect)
 
     def _connect(self) -> AdbcConnection:
         # One database for all connections: it asks the server for its types, which takes longer than to connect.

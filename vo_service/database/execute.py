@@ -1,13 +1,12 @@
 """Running a statement as the reader: its rows as a stream of Arrow record batches.
 
 Statements without parameters are read by ADBC (binary COPY, in C, in a thread): the way for answers of any size.
-Statements with parameters are read by psycopg within the event loop: about half a millisecond faster, and the better
-way up to some hundred rows. Either way rows are read as they are asked for, one batch ahead: the first is there early,
-memory does not grow with their number.
+Statements with parameters are prepared, and read by libpq within the event loop: a millisecond faster, and the better
+way up to some hundred rows. Either way rows are read as they are asked for: the first is there early, memory does not
+grow with their number.
 
-Every read runs in a task of its own. Whoever waits for it can be cancelled at any time, and any number of times, as
-web servers do when a client leaves; the read is then ended in the database, and the connection given back, in the
-background.
+Whoever waits for rows can be cancelled at any time, and any number of times, as web servers do when a client leaves;
+the query is then ended in the database, and the connection given back, in the background.
 """
 
 from __future__ import annotations
@@ -22,11 +21,12 @@ import psycopg
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 
-from vo_service.database.failures import explain, is_lost
+from vo_service.catalog.model import Column
+from vo_service.database.failures import explain, is_worth_another_try
 from vo_service.database.pools import Database
 from vo_service.database.sources import Source, open_source
 from vo_service.database.statement import Statement
-from vo_service.errors import ServiceError
+from vo_service.errors import QueryTimeoutError, ServiceError, TooManyRequestsError, UnavailableError
 
 Explanation: TypeAlias = Callable[[psycopg.Error | AdbcError], ServiceError]
 
@@ -77,6 +77,23 @@ async def stream(
         await rows.finish()
 
 
+async def is_reachable(database: Database) -> bool:
+    """Whether the database answers the reader at this moment."""
+    try:
+        async with stream(database, _PROBE, timeout=PROBE_SECONDS):
+            return True
+    except (UnavailableError, QueryTimeoutError):
+        return False
+    except TooManyRequestsError:
+        return True  # as others see who are being answered
+
+
+_PROBE = Statement("SELECT %s::integer", (Column("answer", "int"),), (1,))
+
+PROBE_SECONDS = 5.0
+"""Seconds in which a database that can be reached answers."""
+
+
 async def _begin(
     database: Database, statement: Statement, seconds: float, batch_bytes: int, explained: Explanation
 ) -> _Rows:
@@ -84,7 +101,7 @@ async def _begin(
     try:
         return await _attempt(database, statement, seconds, batch_bytes, explained)
     except (psycopg.Error, AdbcError) as error:
-        if not is_lost(error):
+        if not is_worth_another_try(error):
             raise explained(error) from None
     await database.renew()
     try:
@@ -106,42 +123,26 @@ async def _attempt(
 
 
 class _Rows:
-    """The record batches of one source, read one ahead."""
+    """The record batches of one source, of which the first is read before all others are asked for."""
 
     def __init__(self, database: Database, source: Source, explained: Explanation) -> None:
         self._database = database
         self._source = source
         self._explained = explained
-        self._reading: asyncio.Task[pa.RecordBatch | None] | None = None
         self._first: pa.RecordBatch | None = None
 
     async def start(self) -> None:
-        self._first = await self._next()
+        self._first = await self._source.read()
 
     async def batches(self) -> AsyncIterator[pa.RecordBatch]:
         batch, self._first = self._first, None
         while batch is not None:
             yield batch
             try:
-                batch = await self._next()
+                batch = await self._source.read()
             except (psycopg.Error, AdbcError) as error:
                 raise self._explained(error) from None
 
     async def finish(self) -> None:
-        await asyncio.shield(self._database.in_background(self._finish()))
-
-    async def _next(self) -> pa.RecordBatch | None:
-        if self._source.exhausted and self._reading is None:
-            return None
-        reading = self._reading or asyncio.create_task(self._source.read())
-        self._reading = reading
-        batch = await asyncio.shield(reading)
-        self._reading = None if self._source.exhausted else asyncio.create_task(self._source.read())
-        return batch
-
-    async def _finish(self) -> None:
-        if self._reading is not None:
-            if not self._reading.done():
-                await self._source.interrupt(self._reading)
-            await asyncio.gather(self._reading, return_exceptions=True)
-        await self._source.close()
+        if not self._source.give_back():
+            await asyncio.shield(self._database.in_background(self._source.close()))

@@ -19,6 +19,9 @@ INSUFFICIENT_PRIVILEGE = "42501"
 UNDEFINED_TABLE = "42P01"
 UNDEFINED_COLUMN = "42703"
 
+_STALE_PLAN = ("0A000", "26000")
+"""A prepared statement whose tables have changed since, or which the connection does not know any more."""
+
 UNREACHABLE = "The database cannot be reached at the moment; try again in a minute"
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,11 @@ def connect(conninfo: str) -> psycopg.Connection[Any]:
         return psycopg.connect(conninfo)
     except psycopg.OperationalError as error:
         raise UnavailableError(f"Cannot connect to the database: {str(error).strip()}") from None
+
+
+def is_worth_another_try(error: psycopg.Error | AdbcError) -> bool:
+    """Whether the same statement may succeed on a new connection."""
+    return is_lost(error) or _state(error) in _STALE_PLAN
 
 
 def is_lost(error: psycopg.Error | AdbcError) -> bool:

@@ -11,15 +11,14 @@ from typing import Any, Self
 
 import psycopg
 from psycopg import sql
-from psycopg.abc import Buffer
-from psycopg.types.numeric import NumericBinaryLoader
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from vo_service.config import Settings
 from vo_service.database.access import Access
-from vo_service.database.adbc import RETRY_AFTER, BlockingPool
+from vo_service.database.adbc import BlockingLane
 from vo_service.database.failures import UNREACHABLE
-from vo_service.errors import TooManyRequestsError, UnavailableError
+from vo_service.database.lanes import Lane
+from vo_service.database.quick import QuickConnection
+from vo_service.errors import UnavailableError
 
 RECONNECT_SECONDS = 2.0
 """Seconds between attempts to connect again for notifications."""
@@ -30,10 +29,10 @@ log = logging.getLogger(__name__)
 
 
 class Database:
-    """Pools of connections, open inside `async with`. Queries are run by `vo_service.database.execute.stream`.
+    """Connections, open inside `async with`. Queries are run by `vo_service.database.execute.stream`.
 
-    Two kinds of connection run queries as the reader: those of psycopg, within the event loop, for small answers; and
-    those of ADBC, in threads, for answers of any size.
+    They go by two lanes, both as the reader: `quick` for small answers, within the event loop; `blocking`, in threads,
+    for answers of any size. However many wait in one of them, nobody in the other does.
     """
 
     def __init__(self, access: Access, settings: Settings) -> None:
@@ -49,57 +48,33 @@ class Database:
     async def __aenter__(self) -> Self:
         reader, settings = self.access.reader.conninfo, self._settings
         await _try_to_connect(reader)
-        self.blocking = BlockingPool(reader, size=settings.stream_pool_size, busy_timeout=settings.busy_timeout)
-        self._pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
-            reader,
-            name="reader",
-            min_size=1,
-            max_size=settings.reader_pool_size,
-            timeout=settings.busy_timeout,
-            kwargs={"autocommit": True},
-            configure=_configure,
-            open=False,
-        )
-        await self._pool.open()
+        patience = settings.busy_timeout
+        self.quick = Lane(self._open_quick, size=settings.reader_pool_size, patience=patience)
+        self.blocking = BlockingLane(reader, size=settings.stream_pool_size, patience=patience)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await asyncio.gather(*self._background, return_exceptions=True)
-        await self._pool.close()
+        await self._close_idle()
         await self.blocking.close()
 
-    async def acquire(self) -> AsyncConnection:
-        """A connection of the reader within the event loop; to be given back by `release`.
-
-        Raises TooManyRequestsError if none becomes free in time, UnavailableError if the server is away.
-        """
-        try:
-            return await self._pool.getconn()
-        except PoolTimeout:
-            if not await self.is_reachable():
-                raise UnavailableError(UNREACHABLE) from None
-            raise TooManyRequestsError(
-                "The service is busy with other requests; try again in a moment", retry_after=RETRY_AFTER
-            ) from None
-
-    async def is_reachable(self) -> bool:
-        """Whether the server lets the reader in at this moment."""
-        try:
-            await (await _connect(self.access.reader.conninfo)).close()
-        except UnavailableError:
-            return False
-        return True
-
-    async def release(self, connection: AsyncConnection) -> None:
-        """Give a connection back; one that is closed or in the middle of a query is replaced."""
-        await self._pool.putconn(connection)
-
     async def renew(self) -> None:
-        """Replace idle connections that the server has closed: after it was restarted all of them are."""
-        await self._pool.check()
+        """Replace idle connections: those that the server has closed (after it was restarted all of them are), and
+        those whose prepared statements do not fit the tables any more."""
+        await self._close_idle()
         await self.blocking.close_idle()
+
+    async def _close_idle(self) -> None:
+        for connection in self.quick.take_idle():
+            await connection.close()
+
+    async def _open_quick(self) -> QuickConnection:
+        try:
+            return await QuickConnection.open(self.access.reader.conninfo)
+        except psycopg.OperationalError:
+            raise UnavailableError(UNREACHABLE) from None
 
     @asynccontextmanager
     async def writer(self) -> AsyncIterator[AsyncConnection]:
@@ -133,17 +108,6 @@ class Database:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
-
-
-class _NumericAsFloat(NumericBinaryLoader):
-    """Numbers of any precision travel as doubles."""
-
-    def load(self, data: Buffer) -> float:  # type: ignore[override]
-        return float(super().load(data))
-
-
-async def _configure(connection: AsyncConnection) -> None:
-    connection.adapters.register_loader("numeric", _NumericAsFloat)
 
 
 async def _connect(conninfo: str, *, autocommit: bool = False) -> AsyncConnection:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from datetime import datetime
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from vo_service.catalog.model import Table
-from vo_service.database.failures import UNREACHABLE
+from vo_service.catalog.model import Column, Table
+from vo_service.database.execute import stream
 from vo_service.database.pools import Database
-from vo_service.errors import NotFoundError, UnavailableError
+from vo_service.database.statement import Statement
+from vo_service.errors import NotFoundError
+
+TIME_LIMIT = 30.0
+"""Seconds that reading of the register may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,14 @@ class Attachment:
 
 _NAMES = tuple(field.name for field in fields(Attachment))
 _SELECT = sql.SQL("SELECT {} FROM vo_service.attachment WHERE ").format(sql.SQL(", ").join(map(sql.Identifier, _NAMES)))
+
+_TEXT = Column("", "char", arraysize="*")
+_OTHERS = {
+    "attachment_id": Column("", "long"),
+    "content_length": Column("", "long"),
+    "modified_at": replace(_TEXT, xtype="timestamp"),
+}
+_COLUMNS = tuple(replace(_OTHERS.get(name, _TEXT), name=name) for name in _NAMES)
 
 _OF_NAME: LiteralString = "(schema_name, table_name) = (%s, %s) AND row_key IS NOT DISTINCT FROM %s AND name = %s"
 
@@ -123,13 +135,8 @@ async def find_attachment(database: Database, identifier: int, name: str) -> Att
     raise NotFoundError(f"There is no file {name[:60]} here")
 
 
-async def _select(database: Database, condition: LiteralString, values: Sequence[object]) -> list[Attachment]:
-    connection = await database.acquire()
-    try:
-        async with connection.cursor(row_factory=class_row(Attachment)) as cursor:
-            await cursor.execute(_SELECT + sql.SQL(condition) + sql.SQL(" ORDER BY attachment_id"), values)
-            return await cursor.fetchall()
-    except psycopg.OperationalError:
-        raise UnavailableError(UNREACHABLE) from None
-    finally:
-        await database.release(connection)
+async def _select(database: Database, condition: str, values: Sequence[object]) -> list[Attachment]:
+    text = f"{_SELECT.as_string(None)}{condition} ORDER BY attachment_id"
+    async with stream(database, Statement(text, _COLUMNS, tuple(values)), timeout=TIME_LIMIT) as batches:
+        rows = [row async for batch in batches for row in batch.to_pylist()]
+    return [Attachment(**row | {"modified_at": row["modified_at"].replace(tzinfo=UTC)}) for row in rows]
