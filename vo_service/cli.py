@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import signal
 import sys
 from collections import Counter
@@ -49,6 +50,10 @@ State = Annotated[
 ]
 Host = Annotated[str | None, typer.Option(help="Address to listen on (default 127.0.0.1).", show_default=False)]
 Port = Annotated[int | None, typer.Option(help="Port to listen on (default 8000).", show_default=False)]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Processes that answer requests (default: one for each processor).", show_default=False),
+]
 
 
 def main() -> None:
@@ -96,13 +101,13 @@ def database(settings: Settings) -> Iterator[Access]:
 
 
 @commands.command()
-def demo(state: State = None, host: Host = None, port: Port = None) -> None:
+def demo(state: State = None, host: Host = None, port: Port = None, workers: Workers = None) -> None:
     """Serve a simulated event list: database, sample and web server in one."""
     from vo_service import server
     from vo_service.database.locks import service_lock
     from vo_service.demo import load_demo
 
-    settings = load_settings(state=state, host=host, port=port)
+    settings = load_settings(state=state, host=host, port=port, workers=workers)
     set_up_logs(settings)
     with service_lock(settings.state, "demo"):
         listener = server.listen(settings.host, settings.port)
@@ -121,12 +126,12 @@ def demo(state: State = None, host: Host = None, port: Port = None) -> None:
 
 
 @commands.command()
-def serve(state: State = None, host: Host = None, port: Port = None) -> None:
+def serve(state: State = None, host: Host = None, port: Port = None, workers: Workers = None) -> None:
     """Serve what is published."""
     from vo_service import server
     from vo_service.database.locks import service_lock
 
-    settings = load_settings(state=state, host=host, port=port)
+    settings = load_settings(state=state, host=host, port=port, workers=workers)
     set_up_logs(settings)
     with service_lock(settings.state, "serve"):
         listener = server.listen(settings.host, settings.port)
@@ -138,20 +143,50 @@ def serve(state: State = None, host: Host = None, port: Port = None) -> None:
 def _run(
     settings: Settings, access: Access, listener: socket, welcome: str, *beside: AbstractContextManager[None]
 ) -> None:
-    """The web server, and once it answers requests the workers and what else is to run beside it."""
+    """This process answers requests; once it does, others like it begin, and the workers, and what else there is."""
     from vo_service import server
     from vo_service.app import create_app
+
+    # Which port it is shows only now where any free one was asked for.
+    settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+    others = kept_running(
+        settings, "answer", f"--listener={listener.fileno()}", f"--given={settings.model_dump_json(include=_GIVEN)}",
+        number=settings.workers - 1, sockets=[listener],
+    )  # fmt: skip
 
     with ExitStack() as stack:
 
         def begin() -> None:
             out.print(welcome, markup=False)
-            for processes in (kept_running(settings, "worker", number=settings.workers), *beside):
+            for processes in (others, kept_running(settings, "worker", number=settings.job_workers), *beside):
                 stack.enter_context(processes)
 
-        # Which port it is shows only now where any free one was asked for.
-        app = create_app(settings.model_copy(update={"port": listener.getsockname()[1]}), access)
+        app = create_app(settings, access)
         server.run(app, listener, on_ready=begin, trusted_proxies=settings.trusted_proxies)
+
+
+_GIVEN: Final = {"host", "port", "voevent_author_port", "voevent_subscriber_port"}
+"""Settings that commands decide on."""
+
+
+@commands.command(hidden=True)
+def answer(
+    listener: Annotated[int, typer.Option(help="Descriptor of the listening socket.")],
+    given: Annotated[str, typer.Option(help="Settings that the process which serves has decided on, as JSON.")],
+    supervised: Annotated[bool, typer.Option(hidden=True)] = False,
+    state: State = None,
+) -> None:
+    """Answer requests beside the process that `serve` is."""
+    from vo_service import server
+    from vo_service.app import create_app
+
+    settings = load_settings(state=state, **json.loads(given))
+    set_up_logs(settings)
+    with open_database(settings) as access:
+        server.run(
+            create_app(settings, access), socket(fileno=listener), on_ready=lambda: None,
+            trusted_proxies=settings.trusted_proxies, until_eof=supervised,
+        )  # fmt: skip
 
 
 @commands.command()

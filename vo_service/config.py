@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from vo_service.addresses import is_web_root
+from vo_service.database.tuning import machine_processors
 from vo_service.errors import ConfigurationError
 
 PREFIX = "VO_SERVICE_"
@@ -115,6 +116,10 @@ class Settings(BaseSettings):
     """Address under which clients reach the service, without trailing slash, for absolute URLs in documents; if not
     given, the address that each request was sent to."""
 
+    workers: int = Field(default_factory=lambda: min(machine_processors(), 8), ge=1, le=1_000)
+    """Processes that answer requests, beside each other on one socket; if not given, one for each processor, 8 at
+    most. Each has connections to the database of its own: see `reader_pool_size` and `stream_pool_size`."""
+
     log_format: Literal["text", "json"] = "text"
     """How logs are written, on standard error: as text for people, or as one JSON object a line."""
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
@@ -143,7 +148,7 @@ class Settings(BaseSettings):
     maxrec_limit: int = Field(default=200_000_000, ge=1)
     """Rows of an answer at most, whatever MAXREC asks for. Rows travel as a stream: this bounds time, not memory."""
 
-    workers: int = Field(default=2, ge=0)
+    job_workers: int = Field(default=2, ge=0)
     """Processes for asynchronous jobs that `serve` and `demo` start, each for one job at a time. 0 where other machines
     run them with `vo-service worker`."""
     results: Annotated[Path, AfterValidator(_absolute)] | None = None

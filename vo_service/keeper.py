@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from socket import socket
 
 from vo_service.config import Settings
 
@@ -27,14 +28,16 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def kept_running(settings: Settings, command: str, *options: str, number: int = 1) -> Iterator[None]:
+def kept_running(
+    settings: Settings, command: str, *options: str, number: int = 1, sockets: Sequence[socket] = ()
+) -> Iterator[None]:
     """So many processes `vo-service COMMAND` with the same settings while the block runs.
 
     They get the option --supervised, which says: end when standard input does. Its other end is held here, and the
-    system closes it when this process ends, even if it is killed.
+    system closes it when this process ends, even if it is killed. They inherit `sockets`, by the same descriptors.
     """
     words = [sys.executable, "-m", "vo_service", command, "--state", str(settings.state), "--supervised", *options]
-    keepers = [_Keeper(command, words) for _ in range(number)]
+    keepers = [_Keeper(command, words, [each.fileno() for each in sockets]) for _ in range(number)]
     try:
         yield
     finally:
@@ -47,9 +50,10 @@ def kept_running(settings: Settings, command: str, *options: str, number: int = 
 class _Keeper:
     """A thread that keeps one process running."""
 
-    def __init__(self, name: str, command: Sequence[str]) -> None:
+    def __init__(self, name: str, command: Sequence[str], inherited: Sequence[int]) -> None:
         self._name = name
         self._command = command
+        self._inherited = inherited
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -90,4 +94,6 @@ class _Keeper:
 
     def _start(self) -> subprocess.Popen[bytes]:
         # Ctrl-C in the terminal is for the process that was started there; it tells this one.
-        return subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 (our own)
+        return subprocess.Popen(  # noqa: S603 (our own)
+            self._command, stdin=subprocess.PIPE, start_new_session=True, pass_fds=self._inherited
+        )

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import Any, cast
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from vo_service import __version__
 from vo_service.addresses import host_and_port
 from vo_service.errors import ConfigurationError
+
+KEEP_ALIVE = 75
+"""Seconds for which a connection without requests is kept open: scripts that work on an answer come back on it."""
 
 GRACE = 5
 """Seconds that running answers are given to finish when the service is told to stop."""
@@ -59,33 +67,86 @@ def address_of(listener: socket.socket) -> str:
     return f"http://{host_and_port(host, port)}"
 
 
-def run(app: Starlette, listener: socket.socket, *, on_ready: Callable[[], None], trusted_proxies: str = "") -> None:
+def run(
+    app: Starlette,
+    listener: socket.socket,
+    *,
+    on_ready: Callable[[], None],
+    trusted_proxies: str = "",
+    until_eof: bool = False,
+) -> None:
     """Serve until SIGINT or SIGTERM; returns when all is closed.
 
-    `trusted_proxies` are addresses and networks, separated by commas, whose X-Forwarded headers are believed.
+    `trusted_proxies` are addresses and networks, separated by commas, whose X-Forwarded headers are believed. With
+    `until_eof` it also serves no longer than standard input lasts.
     """
     config = uvicorn.Config(
         app,
+        http=_Protocol,
         log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,
         headers=[("Server", f"vo-service/{__version__}")],
         timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=KEEP_ALIVE,
         lifespan="on",
         forwarded_allow_ips=trusted_proxies,
     )
-    _Server(config, on_ready).run(sockets=[listener])
+    _Server(config, on_ready, until_eof=until_eof).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     """Says when it is ready, once requests are being answered."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], *, until_eof: bool) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._until_eof = until_eof
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started:
-            self._on_ready()
+        if not self.started:
+            return
+        if self._until_eof:
+            asyncio.get_running_loop().add_reader(sys.stdin, self._end)
+        # What was imported stays: the collector need not look at it again while clients wait.
+        gc.collect()
+        gc.freeze()
+        self._on_ready()
+
+    def _end(self) -> None:
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+        self.should_exit = True
+
+
+class _Protocol(HttpToolsProtocol):
+    """HTTP whose small answers leave in one piece: uvicorn writes head and body one after the other."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(cast("asyncio.Transport", _Gathering(transport)))
+
+
+class _Gathering:
+    """A transport that sends together what is written in one turn of the event loop."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        parts, self._parts = self._parts, []
+        if parts:
+            self._transport.write(b"".join(parts))
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (whatever it has)
+        return getattr(self._transport, name)

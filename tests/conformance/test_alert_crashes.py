@@ -300,7 +300,7 @@ def answers(place: Site) -> bool:
 async def test_the_web_service_is_killed_again_and_again(place: Site) -> None:
     async with (
         running(place) as broker,
-        running(place, "serve", voevent_token=TOKEN, workers=0) as service,
+        running(place, "serve", voevent_token=TOKEN, job_workers=0) as service,
         load(place, broker, *[by_http(service)] * 3, by_vtp(broker)) as ledger,
     ):
         for _ in range(2):
@@ -316,7 +316,7 @@ async def test_the_web_service_is_killed_before_it_answers(replicated: Site) -> 
     place = replicated
     async with (
         running(place) as broker,
-        running(place, "serve", voevent_token=TOKEN, workers=0) as service,
+        running(place, "serve", voevent_token=TOKEN, job_workers=0) as service,
         load(place, broker, by_http(service)) as ledger,
     ):
         await more(ledger, 3)

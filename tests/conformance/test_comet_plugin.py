@@ -111,7 +111,7 @@ def archived(base: str, count: int) -> Sequence[bytes]:
 
 def test_what_comet_gets_is_in_our_archive(tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VO_SERVICE_VOEVENT_TOKEN", TOKEN)
-    monkeypatch.setenv("VO_SERVICE_WORKERS", "0")
+    monkeypatch.setenv("VO_SERVICE_JOB_WORKERS", "0")
     (port,) = free_ports(1)
     comet = Comet(tmp_path, site, f"http://127.0.0.1:{port}")
     events = [event(str(number)) for number in range(5)]

@@ -57,7 +57,7 @@ def gone(pid: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
 def test_jobs_outlive_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VO_SERVICE_WORKERS", "0")
+    monkeypatch.setenv("VO_SERVICE_JOB_WORKERS", "0")
     with state_directory() as state:
         with running("demo", state) as service:
             jobs = [httpx.post(f"{service.url}/tap/async", data=QUERY).headers["location"] for _ in range(3)]
@@ -78,7 +78,7 @@ def test_jobs_outlive_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
                     time.sleep(0.01)
             queued = httpx.post(f"{service.url}/tap/async", data=QUERY).headers["location"]
             os.kill(service.pid, signal.SIGKILL)
-        monkeypatch.setenv("VO_SERVICE_WORKERS", "1")
+        monkeypatch.setenv("VO_SERVICE_JOB_WORKERS", "1")
         with running("serve", state) as service:
             for job in (*jobs, waiting, queued):
                 address = f"{service.url}/tap/async/{job.rpartition('/')[2]}"

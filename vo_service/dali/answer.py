@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, nullcontext
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import pyarrow as pa
 from starlette.requests import Request
@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 THREAD_BYTES = 50_000
 """Size from which a piece is compressed in a thread: the event loop stays free for others."""
+
+WATCH_AFTER = 0.02
+"""Seconds after which the service looks whether the client is still there."""
 
 WHOLE_BYTES = 100_000
 """Answers up to this size, before compression, are sent whole, with their length."""
@@ -123,20 +126,25 @@ class Answer(Response):
                 await self._send_head(send)
                 await send({"type": "http.response.body", "body": b""})
                 return
-            await unless_disconnected(receive, self._send_all(send))
+            if self._is_whole:
+                await self._send_whole(send)
+            else:
+                await unless_disconnected(receive, self._send_all(send))
         except ClientLeftError:
             log.info("The client left before it had all rows")
         finally:
             await self._stack.aclose()
 
-    async def _send_all(self, send: Send) -> None:
-        """The first bytes, then pieces as they come. A small answer is sent in one piece, with its length."""
-        if self._is_whole:
-            self.headers["content-length"] = str(len(self._first))
+    async def _send_whole(self, send: Send) -> None:
+        """Send a small answer, with its length."""
+        self.headers["content-length"] = str(len(self._first))
         await self._send_head(send)
-        await send({"type": "http.response.body", "body": self._first, "more_body": not self._is_whole})
-        if self._is_whole:
-            return
+        await send({"type": "http.response.body", "body": self._first})
+
+    async def _send_all(self, send: Send) -> None:
+        """Send the first bytes, then pieces as they come."""
+        await self._send_head(send)
+        await send({"type": "http.response.body", "body": self._first, "more_body": True})
         async for piece in self._pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -192,18 +200,37 @@ def content_type(choice: FormatChoice) -> str:
     return "text/plain; charset=utf-8" if plain else choice.content_type
 
 
-async def unless_disconnected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+async def unless_disconnected(receive: Receive, work: Awaitable[T]) -> T:
     """The result of work for a client; the work is cancelled when the client leaves. Raises ClientLeftError then."""
-    working, watching = asyncio.create_task(work), asyncio.create_task(_disconnected(receive))
+    loop, working = asyncio.get_running_loop(), asyncio.current_task()
+    assert working is not None  # noqa: S101 (a coroutine runs in a task)
+    watching: list[asyncio.Task[None]] = []
+    left = False
+
+    def end(watch: asyncio.Task[None]) -> None:
+        nonlocal left
+        if not watch.cancelled():
+            left = True
+            working.cancel()
+
+    def begin() -> None:
+        watching.append(loop.create_task(_disconnected(receive)))
+        watching[0].add_done_callback(end)
+
+    cancelled_before = working.cancelling()
+    # Most work is done before it is worth looking.
+    beginning = loop.call_later(WATCH_AFTER, begin)
     try:
-        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientLeftError("The client left before its answer was complete")
-        return working.result()
+        return await work
+    except asyncio.CancelledError:
+        if left and working.uncancel() <= cancelled_before:
+            raise ClientLeftError("The client left before its answer was complete") from None
+        raise
     finally:
-        watching.cancel()
-        working.cancel()
-        await asyncio.gather(watching, working, return_exceptions=True)
+        beginning.cancel()
+        for watch in watching:
+            watch.remove_done_callback(end)
+            watch.cancel()
 
 
 async def _disconnected(receive: Receive) -> None:
