@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from starlette.requests import Request
 
 from tap.adql import parse
+from tap.lane import HeavyLane
 from tap.request import TapRequest, read_request
 from tap.translate import translate
 from tap.upload import load_uploads
@@ -18,7 +19,6 @@ from vo_service.dali.endpoints import base_url
 from vo_service.dali.links import query_links
 from vo_service.dali.origin import origin
 from vo_service.dali.parameters import read_parameters
-from vo_service.dali.quota import Quota, client_of
 from vo_service.database.execute import stream
 from vo_service.database.statement import Statement
 from vo_service.formats.base import ResultTable
@@ -32,18 +32,18 @@ LONG_QUERY = 5_000
 """Characters from which a query takes milliseconds to read."""
 
 
-async def run_query(request: Request, context: Context, quota: Quota) -> Answer:
-    """Answer a request for a query, as soon as the quota of queries has a slot for it.
+async def run_query(request: Request, context: Context, lane: HeavyLane) -> Answer:
+    """Answer a request for a query: small ones at once, others as soon as the heavy lane has room for them.
 
     Raises ServiceErrors of every step; their messages are for the client.
     """
     parameters = await read_parameters(request, file_limit=context.settings.upload_limit_bytes)
     asked = read_request(parameters, context.settings)
     async with AsyncExitStack() as resources:
-        slot = quota.slot(client_of(request))
-        await unless_disconnected(request.receive, resources.enter_async_context(slot))
+        place = await resources.enter_async_context(lane.place(request))
         catalog = context.catalog
         if parameters.all("UPLOAD"):
+            await unless_disconnected(request.receive, place.take())
             uploads = await unless_disconnected(request.receive, load_uploads(parameters, context))
             resources.callback(uploads.drop_soon)
             catalog = catalog.with_schema(uploads.schema)
@@ -52,12 +52,15 @@ async def run_query(request: Request, context: Context, quota: Quota) -> Answer:
         links = query_links(base_url(request, context.settings), statement.sources, statement.columns)
         return await Answer.prepare(
             request,
-            stream(context.database, statement, timeout=context.settings.sync_timeout, advice=ASK_ASYNC),
+            stream(
+                context.database, statement, timeout=context.settings.sync_timeout, advice=ASK_ASYNC,
+                at_length=place.turn,
+            ),
             ResultTable(columns=statement.columns, infos=infos, services=links),
             asked.format,
             maxrec=asked.maxrec,
             resources=resources,
-        )
+        )  # fmt: skip
 
 
 async def to_statement(asked: TapRequest, catalog: Catalog) -> Statement:

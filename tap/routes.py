@@ -10,12 +10,12 @@ from starlette.routing import BaseRoute
 
 from tap.capabilities import tap_capabilities
 from tap.examples import examples_page
+from tap.lane import HeavyLane
 from tap.pipeline import run_query
 from vo_service.catalog.model import Catalog, Table
 from vo_service.context import Context
 from vo_service.dali.endpoints import READ_OR_POST, base_url, endpoint, xml
 from vo_service.dali.parameters import read_parameters
-from vo_service.dali.quota import Quota
 from vo_service.database.execute import is_reachable
 from vo_service.errors import NotFoundError, UsageError
 from vo_service.vosi.availability import availability_document
@@ -25,14 +25,13 @@ from vo_service.vosi.tables import table_document, tableset_document
 
 def routes(context: Context) -> Sequence[BaseRoute]:
     """All addresses below `/tap`."""
-    settings = context.settings
-    quota = Quota(total=settings.queries_limit, per_client=settings.queries_per_client, patience=settings.busy_timeout)
+    lane = HeavyLane(context.settings)
 
     async def root(request: Request) -> Response:
         return RedirectResponse(f"{base_url(request, context.settings)}/", 303)
 
     async def sync(request: Request) -> Response:
-        return await run_query(request, context, quota)
+        return await run_query(request, context, lane)
 
     async def tables(request: Request) -> Response:
         detail = (await read_parameters(request)).one("detail") or "max"

@@ -137,6 +137,8 @@ class Settings(BaseSettings):
     that a connection remains for a large cone search."""
     queries_per_client: int = Field(default=4, ge=1)
     """Those that one client may run at once, by its address."""
+    queries_computing: int = Field(default=2, ge=1)
+    """Those that compute their first rows at once, per process; others wait for their turn. Small queries do not."""
     trusted_proxies: str = ""
     """Addresses and networks of reverse proxies, separated by commas: their headers X-Forwarded-For and
     X-Forwarded-Proto are believed. None if not given: those headers can be written by anybody."""

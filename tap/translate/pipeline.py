@@ -13,6 +13,7 @@ from tap.translate.outputs import unique_names
 from tap.translate.refusal import RefusedError
 from tap.translate.resolve import resolve
 from tap.translate.size import expect_moderate_size
+from tap.translate.work import is_small
 from vo_service.catalog.model import TAP_SCHEMA, Catalog, Table
 from vo_service.database.statement import Statement
 
@@ -44,7 +45,9 @@ def translate(query: Query, catalog: Catalog, *, limit: int | None = None) -> St
     except RefusedError as refused:
         raise AdqlError(refused.problem, query.text, refused.at, hint=refused.hint) from None
     limited = limit_rows(shift_index(use_index(resolved)), limit)
-    return Statement(emit(limited), unique_names(limited.columns), sources=_published(resolved))
+    return Statement(
+        emit(limited), unique_names(limited.columns), sources=_published(resolved), small=is_small(limited)
+    )
 
 
 def _published(query: bound.Query) -> tuple[Table, ...]:

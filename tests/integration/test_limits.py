@@ -24,7 +24,10 @@ from vo_service.database.access import Access
 from vo_service.database.init import initialise
 from vo_service.vosi.capabilities import capabilities_document
 
-QUICK = "SELECT TOP 1 table_name FROM tap_schema.tables"
+SMALL = "SELECT TOP 1 table_name FROM tap_schema.tables"
+QUICK = "SELECT COUNT(*) AS n FROM tap_schema.schemas AS a, tap_schema.schemas AS b, tap_schema.schemas AS c"
+"""A query that may be heavy, as far as one can tell beforehand."""
+
 ENDLESS = "SELECT COUNT(*) AS n FROM " + ", ".join(f"tap_schema.columns AS t{i}" for i in range(8))
 
 
@@ -73,16 +76,21 @@ def busy(access: Access, url: str, count: int, client: str = "192.0.2.1") -> Ite
 
 
 def test_a_client_has_its_share_and_leaves_the_others_theirs(own: Access) -> None:
-    with served(own, busy_timeout=0.5, queries_limit=3, queries_per_client=2) as url, busy(own, url, 2):
+    with (
+        served(own, busy_timeout=0.5, queries_limit=3, queries_per_client=2, queries_computing=3) as url,
+        busy(own, url, 2),
+    ):
         refused = ask(url, QUICK)
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) > 0
         assert "2 of your queries are running, as many as one client may run at once" in refused.text
         assert 'name="QUERY_STATUS" value="ERROR"' in refused.text
+        assert ask(url, SMALL).status_code == 200
         assert ask(url, QUICK, "192.0.2.2").status_code == 200
         with busy(own, url, 1, "192.0.2.2"):
             refused = ask(url, QUICK, "192.0.2.3")
             assert refused.status_code == 429
+            assert ask(url, SMALL).status_code == 200
             assert "3 queries are running, as many as the service runs at once" in refused.text
             # Other work goes on: metadata, pages and cones do not take part.
             assert httpx.get(f"{url}/tap/tables").status_code == 200

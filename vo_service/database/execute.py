@@ -12,8 +12,9 @@ the query is then ended in the database, and the connection given back, in the b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
@@ -24,17 +25,29 @@ from adbc_driver_manager import Error as AdbcError
 from vo_service.catalog.model import Column
 from vo_service.database.failures import explain, is_worth_another_try
 from vo_service.database.pools import Database
+from vo_service.database.quick import CHUNK_ROWS
 from vo_service.database.sources import Source, open_source
 from vo_service.database.statement import Statement
 from vo_service.errors import QueryTimeoutError, ServiceError, TooManyRequestsError, UnavailableError
 
 Explanation: TypeAlias = Callable[[psycopg.Error | AdbcError], ServiceError]
+Attempt: TypeAlias = Callable[[Statement, float], Awaitable["_Rows"]]
+AtLength: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
 
 ASK_FOR_LESS = "Ask for fewer rows or a smaller region"
 """What one can do if a query takes too long."""
 
+MOMENT = 0.25
+"""Seconds within which small statements are done. It bounds what a mistaken guess costs."""
+
 BATCH_BYTES = 1_000_000
 """Bytes of a record batch, about: 13,000 rows of a plain event list. Larger ones come later and are not faster."""
+
+
+PROBE_SECONDS = 5.0
+"""Seconds in which a database that can be reached answers."""
+
+_PROBE = Statement("SELECT %s::integer", (Column("answer", "int"),), (1,))
 
 
 @asynccontextmanager
@@ -45,11 +58,13 @@ async def stream(
     timeout: float,  # noqa: ASYNC109 (the server keeps it)
     batch_bytes: int = BATCH_BYTES,
     advice: str = ASK_FOR_LESS,
+    at_length: AtLength = nullcontext,
 ) -> AsyncIterator[AsyncIterator[pa.RecordBatch]]:
     """Run a statement; gives its record batches, each with exactly the types of `statement.columns`.
 
-    The first batch has been read when the block begins: most errors show then. Leaving the block early cancels the
-    query in the database.
+    A statement that is said to be small is given a moment; if that does not suffice, or its rows are many, it is run as
+    others are. The first batch has been read when the block begins: most errors show then. Leaving the block early
+    cancels the query in the database.
 
     Parameters
     ----------
@@ -59,6 +74,8 @@ async def stream(
         Size of the batches of a statement without parameters, about.
     advice
         What the error says that one can do if the query took too long.
+    at_length
+        Makes the context in which a statement that is not small waits for its first batch.
 
     Raises
     ------
@@ -70,7 +87,11 @@ async def stream(
         The database cannot be reached.
     """
     explained = partial(explain, timeout=timeout, advice=advice)
-    rows = await _begin(database, statement, timeout, batch_bytes, explained)
+    attempt = partial(_attempt, database, batch_bytes=batch_bytes, explained=explained)
+    rows = await _at_once(attempt, statement, timeout) if statement.small else None
+    if rows is None:
+        async with at_length():
+            rows = await attempt(replace(statement, small=False), timeout)
     try:
         yield rows.batches()
     finally:
@@ -88,29 +109,35 @@ async def is_reachable(database: Database) -> bool:
         return True  # as others see who are being answered
 
 
-_PROBE = Statement("SELECT %s::integer", (Column("answer", "int"),), (1,))
+async def _at_once(attempt: Attempt, statement: Statement, seconds: float) -> _Rows | None:
+    """The rows of a small statement; None if it turns out not to be small."""
+    try:
+        rows = await attempt(statement, min(seconds, MOMENT))
+    except QueryTimeoutError:
+        return None
+    if rows.are_few:
+        return rows
+    await rows.finish()
+    return None
 
-PROBE_SECONDS = 5.0
-"""Seconds in which a database that can be reached answers."""
 
-
-async def _begin(
-    database: Database, statement: Statement, seconds: float, batch_bytes: int, explained: Explanation
+async def _attempt(
+    database: Database, statement: Statement, seconds: float, *, batch_bytes: int, explained: Explanation
 ) -> _Rows:
     """Run the statement up to its first batch; once more if the connection turned out to be dead."""
     try:
-        return await _attempt(database, statement, seconds, batch_bytes, explained)
+        return await _run(database, statement, seconds, batch_bytes, explained)
     except (psycopg.Error, AdbcError) as error:
         if not is_worth_another_try(error):
             raise explained(error) from None
     await database.renew()
     try:
-        return await _attempt(database, statement, seconds, batch_bytes, explained)
+        return await _run(database, statement, seconds, batch_bytes, explained)
     except (psycopg.Error, AdbcError) as error:
         raise explained(error) from None
 
 
-async def _attempt(
+async def _run(
     database: Database, statement: Statement, seconds: float, batch_bytes: int, explained: Explanation
 ) -> _Rows:
     rows = _Rows(database, await open_source(database, statement, seconds, batch_bytes), explained)
@@ -130,6 +157,11 @@ class _Rows:
         self._source = source
         self._explained = explained
         self._first: pa.RecordBatch | None = None
+
+    @property
+    def are_few(self) -> bool:
+        """Whether the first batch is the only one."""
+        return self._first is None or self._first.num_rows < CHUNK_ROWS
 
     async def start(self) -> None:
         self._first = await self._source.read()

@@ -35,6 +35,11 @@ def connect(conninfo: str) -> psycopg.Connection[Any]:
         raise UnavailableError(f"Cannot connect to the database: {str(error).strip()}") from None
 
 
+def is_timeout(error: psycopg.Error | AdbcError) -> bool:
+    """Whether the query took longer than it may."""
+    return _state(error) == QUERY_CANCELED
+
+
 def is_worth_another_try(error: psycopg.Error | AdbcError) -> bool:
     """Whether the same statement may succeed on a new connection."""
     return is_lost(error) or _state(error) in _STALE_PLAN

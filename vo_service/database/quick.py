@@ -69,16 +69,19 @@ class QuickConnection:
         return not self._runs and self._libpq.status == pq.ConnStatus.OK
 
     async def start(self, sql: str, parameters: Sequence[object], seconds: float) -> None:
-        """Run a statement, whose placeholders are `%s`, and which may take so many seconds. Raises psycopg.Error."""
+        """Run a statement that may take so many seconds; its placeholders, if it has parameters, are `%s`.
+
+        Raises psycopg.Error.
+        """
         timeout = math.ceil(seconds * 1000)
         if timeout != self._timeout:
             await self._command(lambda: self._libpq.send_query(b"SET statement_timeout = %d" % timeout))
             self._timeout = timeout
-        converter = Transformer(self._connection)
-        values = converter.dump_sequence(parameters, [PyFormat.AUTO] * len(parameters))
-        name = await self._prepare(_numbered(sql), converter.types or ())
-        self._runs = True
-        self._libpq.send_query_prepared(name, values, converter.formats, result_format=pq.Format.BINARY)
+        if parameters:
+            await self._start_prepared(sql, parameters)
+        else:
+            self._runs = True
+            self._libpq.send_query_params(sql.encode(), None, result_format=pq.Format.BINARY)
         self._libpq.set_chunked_rows_mode(CHUNK_ROWS)
         await self._flush()
 
@@ -111,6 +114,13 @@ class QuickConnection:
             with contextlib.suppress(psycopg.Error):
                 await self._connection.cancel_safe(timeout=CANCEL_SECONDS)
         await self._connection.close()
+
+    async def _start_prepared(self, sql: str, parameters: Sequence[object]) -> None:
+        converter = Transformer(self._connection)
+        values = converter.dump_sequence(parameters, [PyFormat.AUTO] * len(parameters))
+        name = await self._prepare(_numbered(sql), converter.types or ())
+        self._runs = True
+        self._libpq.send_query_prepared(name, values, converter.formats, result_format=pq.Format.BINARY)
 
     async def _prepare(self, sql: bytes, types: Sequence[int]) -> bytes:
         """The name of the statement, which is prepared if it was not."""

@@ -40,7 +40,7 @@ class Source(Protocol):
 
 async def open_source(database: Database, statement: Statement, seconds: float, batch_bytes: int) -> Source:
     """The source for a statement that may take so many seconds. Raises TooManyRequestsError, UnavailableError."""
-    if statement.parameters:
+    if statement.parameters or statement.small:
         return _QuickSource(database, await database.quick.acquire(), statement, seconds)
     return _AdbcSource(database, await database.blocking.acquire(), statement, seconds, batch_bytes)
 

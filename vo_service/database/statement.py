@@ -22,9 +22,13 @@ class Statement:
         Values of the placeholders. A statement with parameters is prepared and meant for small answers.
     sources
         The published tables that it reads.
+    small
+        Whether a small answer is expected also without parameters, after little work. If it turns out not to be, the
+        statement is run again as others are.
     """
 
     sql: str
     columns: tuple[Column, ...]
     parameters: tuple[object, ...] = ()
     sources: tuple[Table, ...] = ()
+    small: bool = False
