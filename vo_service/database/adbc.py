@@ -6,7 +6,9 @@ A connection is used by one thread at a time; only `cancel` may be called while 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,9 @@ from adbc_driver_manager import Error as AdbcError
 from adbc_driver_manager._reader import AdbcRecordBatchReader
 
 from vo_service.database.lanes import Lane
+
+NICENESS = 5
+"""By how much the server's processes for answers of any size are nicer than those for small ones."""
 
 T = TypeVar("T")
 
@@ -93,10 +98,14 @@ class BlockingConnection:
 
 
 class BlockingLane:
-    """At most `size` blocking connections and as many threads to use them in."""
+    """At most `size` blocking connections and as many threads to use them in.
 
-    def __init__(self, conninfo: str, *, size: int, patience: float) -> None:
+    With `is_local` the server's processes are of this machine, and those of this lane leave the processors to others.
+    """
+
+    def __init__(self, conninfo: str, *, size: int, patience: float, is_local: bool) -> None:
         self._conninfo = conninfo
+        self._is_local = is_local
         self._lane = Lane(self._make, size=size, patience=patience)
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="query")
         self._database: AdbcDatabase | None = None
@@ -141,7 +150,23 @@ class BlockingLane:
         with self._connecting:
             if self._database is None:
                 self._database = adbc_driver_postgresql.connect(self._conninfo)
-        return AdbcConnection(self._database)
+        connection = AdbcConnection(self._database)
+        if self._is_local:
+            _give_way(connection)
+        return connection
+
+
+def _give_way(connection: AdbcConnection) -> None:
+    """Let the server's process for this connection be nice to others, where we may say so."""
+    statement = AdbcStatement(connection)
+    try:
+        statement.set_sql_query("SELECT pg_backend_pid()")
+        handle, _ = statement.execute_query()
+        process = AdbcRecordBatchReader._import_from_c(handle.address).read_all().column(0)[0].as_py()
+    finally:
+        statement.close()
+    with contextlib.suppress(PermissionError, ProcessLookupError):
+        os.setpriority(os.PRIO_PROCESS, process, NICENESS)
 
 
 def _execute(connection: AdbcConnection, sql: str) -> None:

@@ -50,7 +50,9 @@ class Database:
         await _try_to_connect(reader)
         patience = settings.busy_timeout
         self.quick = Lane(self._open_quick, size=settings.reader_pool_size, patience=patience)
-        self.blocking = BlockingLane(reader, size=settings.stream_pool_size, patience=patience)
+        self.blocking = BlockingLane(
+            reader, size=settings.stream_pool_size, patience=patience, is_local=settings.database_url is None
+        )
         return self
 
     async def __aexit__(
