@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# One process that answers is enough for most tests, and starts faster; those of several say so.
+os.environ.setdefault("VO_SERVICE_WORKERS", "1")
+
 pytest_plugins = ["tests.support.service", "tests.support.database", "tests.support.kafka"]
 
 

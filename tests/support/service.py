@@ -93,6 +93,6 @@ def _await_address(process: subprocess.Popen[str]) -> str:
 
 @pytest.fixture(scope="session")
 def demo_service() -> Iterator[Service]:
-    """The demo with its simulated sample."""
-    with state_directory() as state, running("demo", state) as service:
+    """The demo with its simulated sample, as on a machine with two processors."""
+    with state_directory() as state, running("demo", state, ("--workers", "2")) as service:
         yield service

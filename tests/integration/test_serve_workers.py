@@ -1,0 +1,85 @@
+"""Several processes that answer requests on one socket: each alone suffices, and they live and die together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.service import Service, running, state_directory
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+
+CONE = "/scs/demo/events?RA=77&DEC=5&SR=5&MAXREC=10"
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with state_directory() as state, running("demo", state, ("--workers", "2")) as service:
+        yield service
+
+
+def others(service: Service) -> list[int]:
+    """The processes that answer beside the one that was started."""
+    children = Path(f"/proc/{service.pid}/task").glob("*/children")
+    found = [int(pid) for path in children for pid in path.read_text().split()]
+    return [pid for pid in found if b"\0answer\0" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def answers(service: Service, seconds: float = 2.0) -> bool:
+    try:
+        return httpx.get(service.url + CONE, timeout=seconds).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_either_process_answers_alone(service: Service) -> None:
+    (other,) = others(service)
+    os.kill(service.pid, signal.SIGSTOP)
+    try:
+        # It may be starting still.
+        until(lambda: answers(service))
+    finally:
+        os.kill(service.pid, signal.SIGCONT)
+    os.kill(other, signal.SIGSTOP)
+    try:
+        until(lambda: answers(service))
+    finally:
+        os.kill(other, signal.SIGCONT)
+
+
+def test_a_process_that_dies_is_replaced_and_nobody_notices(service: Service) -> None:
+    until(lambda: len(others(service)) == 1)
+    (dead,) = others(service)
+    os.kill(dead, signal.SIGKILL)
+    assert all(answers(service, 30) for _ in range(20))
+    until(lambda: others(service) not in ([], [dead]))
+
+
+def test_a_job_of_one_process_is_known_to_all(service: Service) -> None:
+    """No request needs the process that answered the one before."""
+    parameters = {"LANG": "ADQL", "QUERY": "SELECT TOP 1 * FROM demo.events", "PHASE": "RUN"}
+    for _ in range(4):
+        job = httpx.post(f"{service.url}/tap/async", data=parameters).headers["location"]
+        assert "COMPLETED" in httpx.get(job, params={"WAIT": "60"}, timeout=70).text
+        assert httpx.get(f"{job}/results/result").status_code == 200
+
+
+def test_all_end_with_the_first() -> None:
+    with state_directory() as state, running("demo", state, ("--workers", "3")) as service:
+        until(lambda: len(others(service)) == 2)
+        family = others(service)
+        os.kill(service.pid, signal.SIGKILL)
+        until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in family))
