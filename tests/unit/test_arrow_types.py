@@ -51,7 +51,7 @@ def batch(array: pa.Array) -> pa.RecordBatch:
 
 
 def schema(datatype: str, arraysize: str | None = None, xtype: str | None = None) -> pa.Schema:
-    return arrow_schema([Column("c", datatype, arraysize, xtype)])
+    return arrow_schema((Column("c", datatype, arraysize, xtype),))
 
 
 @pytest.mark.parametrize(
@@ -117,18 +117,18 @@ def test_what_does_not_fit_is_an_error_that_names_the_column(array: pa.Array, wa
 
 def test_number_of_columns_must_agree() -> None:
     with pytest.raises(QueryError, match=r"return 2 columns.* returned 1"):
-        conform(batch(pa.array([1])), arrow_schema([Column("a", "int"), Column("b", "int")]))
+        conform(batch(pa.array([1])), arrow_schema((Column("a", "int"), Column("b", "int"))))
 
 
 def test_rows_of_python_values_become_a_batch() -> None:
-    columns = [
+    columns = (
         Column("n", "long"),
         Column("x", "float"),
         Column("s", "char", "*"),
         Column("t", "char", "*", xtype="timestamp"),
         Column("a", "double", "*"),
         Column("id", "char", "*"),
-    ]
+    )
     moment = dt.datetime(2020, 1, 1, 12, tzinfo=dt.timezone(dt.timedelta(hours=2)))
     result = batch_of_rows([(1, math.nan, "é", moment, [1.0, None], 5), (None,) * 6], arrow_schema(columns))
     assert result.schema == arrow_schema(columns)

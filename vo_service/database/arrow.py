@@ -15,7 +15,8 @@ Timestamps travel as numbers; the formats write them as ISO 8601 text. NULL and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 
 import pyarrow as pa
 
@@ -46,7 +47,8 @@ def sql_type(column: Column) -> str:
     return _types(column)[1]
 
 
-def arrow_schema(columns: Iterable[Column]) -> pa.Schema:
+@lru_cache(maxsize=500)
+def arrow_schema(columns: tuple[Column, ...]) -> pa.Schema:
     """The schema of record batches that hold these columns."""
     return pa.schema([pa.field(column.name, arrow_type(column)) for column in columns])
 
@@ -86,15 +88,18 @@ def _types(column: Column) -> tuple[pa.DataType, str]:
 
 
 def _array(values: Sequence[object], field: pa.Field) -> pa.Array:
-    if pa.types.is_integer(field.type):
+    if pa.types.is_integer(field.type) and not _INTEGERS.issuperset(map(type, values)):
         # Asked for integers at once, Arrow cuts off the fractions of others without a word.
         return _cast(pa.array(values), field)
     try:
         return pa.array(values, field.type)
     except pa.ArrowTypeError:
         return _cast(pa.array(values), field)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OverflowError) as error:
         raise _misfit(field, error) from None
+
+
+_INTEGERS = frozenset({int, type(None)})
 
 
 def _cast(array: pa.Array, field: pa.Field) -> pa.Array:
