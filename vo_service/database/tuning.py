@@ -36,7 +36,8 @@ def server_settings(memory: int, processors: int) -> dict[str, str]:
     """
     return {
         "listen_addresses": "",
-        "max_connections": "200",
+        # 31 at most for each process that answers requests (docs/operations.md), of which there is one per processor.
+        "max_connections": str(120 + 40 * processors),
         "timezone": "UTC",
         # A quarter of the memory, touched page by page as data are read: a small catalogue never fills it.
         "shared_buffers": _size(memory // 4, at_least=32 * MB, at_most=8 * GB),
