@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from functools import cache
+from typing import Literal, TypeAlias, get_args, get_type_hints
 
 from tap.functions.declaration import Function
 from vo_service.catalog.model import Column, Table
@@ -418,22 +419,36 @@ def carried_name(place: int) -> str:
     return f"h{place + 1}"
 
 
-def parts(node: Node) -> Iterator[Node]:
+def parts(node: Node) -> list[Node]:
     """The nodes directly below a node."""
-    for name in getattr(node, "__slots__", ()):
-        yield from _nodes(getattr(node, name))
+    found: list[Node] = []
+    for name in fields_with_nodes(type(node)):
+        _add_nodes(getattr(node, name), found)
+    return found
 
 
 def all_nodes(node: Node) -> Iterator[Node]:
     """A node and all below it."""
-    yield node
-    for part in parts(node):
-        yield from all_nodes(part)
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += reversed(parts(node))
 
 
-def _nodes(value: object) -> Iterator[Node]:
+@cache
+def fields_with_nodes(kind: type[Node]) -> tuple[str, ...]:
+    """The attributes of a class of nodes that can hold nodes, by their types: most hold names and columns."""
+    return tuple(name for name, hint in get_type_hints(kind).items() if _mentions_nodes(hint))
+
+
+def _mentions_nodes(hint: object) -> bool:
+    return (isinstance(hint, type) and issubclass(hint, Node)) or any(map(_mentions_nodes, get_args(hint)))
+
+
+def _add_nodes(value: object, found: list[Node]) -> None:
     if isinstance(value, Node):
-        yield value
+        found.append(value)
     elif isinstance(value, tuple):
         for item in value:
-            yield from _nodes(item)
+            _add_nodes(item, found)

@@ -31,7 +31,9 @@ from tap.translate.bound import (
     Reference,
     Select,
     TableEntry,
+    all_nodes,
     carried_name,
+    fields_with_nodes,
     output_name,
     parts,
 )
@@ -50,6 +52,8 @@ _Positions: TypeAlias = dict[tuple[Reference, Reference], Reference]
 
 def shift_index(query: Query) -> Query:
     """The third pass."""
+    if not any(isinstance(node, Call) and node.function.name == HEALPIX_INDEX for node in all_nodes(query)):
+        return query
     positions = dict(_positions(query, dict(_named(query))))
     for select in _selects(query):
         # Where rows are grouped by the position itself, the index beside it has no one value.
@@ -131,7 +135,7 @@ class _Pass:
         return self._with_parts(node)
 
     def _with_parts(self, node: _Kind) -> _Kind:
-        slots = ((name, getattr(node, name)) for name in getattr(node, "__slots__", ()))
+        slots = ((name, getattr(node, name)) for name in fields_with_nodes(type(node)))
         new = {name: part for name, old in slots if (part := self._part(old)) is not old}
         return replace(node, **new) if new else node  # type: ignore[type-var]
 

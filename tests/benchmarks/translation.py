@@ -36,7 +36,7 @@ from vo_service.sky.cover import cone_cover, shape_cover
 from vo_service.sky.predicates import within_cone
 from vo_service.sky.shapes import Circle, Polygon
 
-SECONDS = 0.25
+SECONDS = 0.1
 """How long each case is repeated."""
 
 RADII = (0.1, 1.0, 5.0, 20.0)

@@ -6,7 +6,7 @@ The same definitions hold for shapes that the database computes with (`schema.sq
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -24,6 +24,10 @@ _SEEN = 1e-9
 
 _SEEN_WELL = 0.1
 """Cosine from which no better centre is looked for, at first: figures on the plane lose digits far out."""
+
+
+_AT_ONCE = 300_000
+"""Pairs of a position and an edge that are computed with at once, in some tens of megabytes."""
 
 
 class ShapeError(ValueError):
@@ -143,25 +147,49 @@ class Polygon:
         with np.errstate(divide="ignore", invalid="ignore"):
             u, v = np.moveaxis((points @ axes.T) / heights[..., None], -1, 0)
             result = np.zeros(u.shape, bool)
-            for (u1, v1), (u2, v2) in zip(np.roll(corners, 1, axis=0), corners, strict=True):
-                crosses = ((v1 > v) != (v2 > v)) & (u < u1 + (v - v1) * (u2 - u1) / (v2 - v1))
-                result ^= crosses
+            for edges in self._edges_at_once(u.size):
+                (u1, v1), (u2, v2) = corners[edges].T, np.roll(corners, -1, axis=0)[edges].T
+                reached = u1 + (v[..., None] - v1) * ((u2 - u1) / (v2 - v1))
+                crosses = ((v1 > v[..., None]) != (v2 > v[..., None])) & (u[..., None] < reached)
+                result ^= np.logical_xor.reduce(crosses, axis=-1)
         return result & (heights > 0)
 
     def edge_distance(self, ra: ArrayLike, dec: ArrayLike) -> Floats:
         """The angle [deg] between positions and the nearest point of the edge."""
         points = unit_vectors(ra, dec)
-        lon, lat = np.array(self.vertices).T
-        nearest = separation(np.asarray(ra)[..., None], np.asarray(dec)[..., None], lon, lat).min(axis=-1)
-        for a, b in zip(np.roll(self._corners, 1, axis=0), self._corners, strict=True):
+        chord, sine = np.full(points.shape[:-1], np.inf), np.full(points.shape[:-1], np.inf)
+        for edges in self._edges_at_once(chord.size):
+            a, b, normal, behind, before = (values[edges] for values in self._edges)
             # Of differences, because the digits that tell tiny polygons from points are lost in other products.
-            normal = np.cross(a, b - a)
-            length = np.linalg.norm(normal)
-            if length > 1e-15:
-                between = ((points - a) @ np.cross(normal, a) > 0) & ((points - b) @ np.cross(b, normal) > 0)
-                above = np.degrees(np.arcsin(np.minimum(1.0, np.abs((points - a) @ normal) / length)))
-                nearest = np.where(between, np.minimum(nearest, above), nearest)
-        return np.asarray(nearest)
+            from_a, from_b = points[..., None, :] - a, points[..., None, :] - b
+            chord = np.minimum(chord, _dot(from_a, from_a).min(axis=-1))
+            between = (_dot(from_a, behind) > 0) & (_dot(from_b, before) > 0)
+            above = np.where(between, np.minimum(1.0, np.abs(_dot(from_a, normal))), np.inf)
+            sine = np.minimum(sine, above.min(axis=-1))
+        # Beyond the polygon's hemisphere no one asks for the last digits.
+        to_vertices, to_sides = 2 * np.arcsin(np.minimum(1.0, np.sqrt(chord) / 2)), np.arcsin(np.minimum(1.0, sine))
+        return np.degrees(np.where(sine <= 1, np.minimum(to_vertices, to_sides), to_vertices))
+
+    @cached_property
+    def _edges(self) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Of each edge, shape (n, 3): its ends, its normal, and the directions that lead along it from either end.
+
+        Normals of edges that are points are zero: nothing lies above these.
+        """
+        a, b = self._corners, np.roll(self._corners, -1, axis=0)
+        normal = np.cross(a, b - a)
+        length = np.linalg.norm(normal, axis=1, keepdims=True)
+        normal = np.where(length > 1e-15, normal / np.maximum(length, 1e-15), 0.0)
+        return a, b, normal, np.cross(normal, a), np.cross(b, normal)
+
+    def _edges_at_once(self, points: int) -> Iterator[slice]:
+        """Edges to be looked at together, from so many positions."""
+        step = max(1, _AT_ONCE // max(points, 1))
+        return (slice(first, first + step) for first in range(0, len(self.vertices), step))
+
+
+def _dot(a: Floats, b: Floats) -> Floats:
+    return np.asarray(np.einsum("...k,...k->...", a, b))
 
 
 Shape: TypeAlias = Circle | Polygon
