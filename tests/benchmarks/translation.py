@@ -1,4 +1,4 @@
-"""CPU time of a small request before the database has it: ADQL to SQL, covers, the statement of a cone search, the rest.
+"""CPU time of a small request before the database has it: ADQL to SQL, covers, statements of cone searches, the rest.
 
     python -m tests.benchmarks.translation [--only WORD] [--cases FILE] [--profile]
 
@@ -154,8 +154,9 @@ def covers(catalog: Catalog) -> Iterator[tuple[str, Callable[[], object]]]:
         request = ConeRequest(*cone, verbosity=2, maxrec=100_000, format=choice)
         yield f"cone cover, {radius:g} deg", lambda cone=cone: cone_cover(*cone)
         yield f"within cone, {radius:g} deg", lambda cone=cone: within_cone("hpx", "ra", "dec", *cone)
-        yield f"statement of a cone search, {radius:g} deg", lambda request=request: cone_statement(
-            table, position, request
+        yield (
+            f"statement of a cone search, {radius:g} deg",
+            lambda request=request: cone_statement(table, position, request),
         )
         yield f"cover of a circle, {radius:g} deg", lambda shape=shape: shape_cover(shape)
     for size in (1, 15):

@@ -83,8 +83,7 @@ def cone_cover(ra: float, dec: float, radius: float) -> Cover:
         outside = cone_cover(ra + 180.0, -dec, 180.0 - min(radius, 180.0))
         return Cover(difference(EVERYTHING, outside.all_ranges()), outside.boundary)
     if radius < SPLIT_RADIUS:
-        radius = max(radius, _SMALLEST)
-        return Cover(NOTHING, _circle(ra, dec, radius, _order(radius, 2)))
+        return Cover(NOTHING, cone_ranges(ra, dec, radius, 2))
     order = _order(radius, 3)
     touched = _pixels(ra, dec, radius, order)
     sure = radius - _MARGIN - hpgeom.max_pixel_radius(1 << order)
@@ -93,6 +92,18 @@ def cone_cover(ra: float, dec: float, radius: float) -> Cover:
     cosines = x * (math.cos(lat) * math.cos(lon)) + y * (math.cos(lat) * math.sin(lon)) + z * math.sin(lat)
     inside = cosines > math.cos(math.radians(sure)) if sure > 0 else np.zeros(len(touched), bool)
     return Cover(_as_ranges(touched[inside], order), _as_ranges(touched[~inside], order))
+
+
+def cone_ranges(ra: float, dec: float, radius: float, halvings: int) -> Ranges:
+    """The ranges that hold a cone, of cells so many halvings smaller than its radius; parameters as of `cone_cover`.
+
+    Where every position is tested anyway there is no need to know which cells lie inside. Each halving doubles the
+    number of ranges, and halves that of the rows found outside: 70 % of those inside after two, some 15 % after three.
+    """
+    if radius > 90:
+        return cone_cover(ra, dec, radius).all_ranges()
+    radius = max(radius, _SMALLEST)
+    return _circle(ra, dec, radius, _order(radius, halvings))
 
 
 def shape_cover(shape: Shape, order: int | None = None) -> Cover:
