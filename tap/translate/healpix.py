@@ -31,7 +31,6 @@ from tap.translate.bound import (
     Reference,
     Select,
     TableEntry,
-    all_nodes,
     carried_name,
     fields_with_nodes,
     output_name,
@@ -52,14 +51,17 @@ _Positions: TypeAlias = dict[tuple[Reference, Reference], Reference]
 
 def shift_index(query: Query) -> Query:
     """The third pass."""
-    if not any(isinstance(node, Call) and node.function.name == HEALPIX_INDEX for node in all_nodes(query)):
-        return query
     positions = dict(_positions(query, dict(_named(query))))
     for select in _selects(query):
         # Where rows are grouped by the position itself, the index beside it has no one value.
         for pair in product(select.group_by, repeat=2):
             positions.pop(cast("tuple[Reference, Reference]", pair), None)
     return cast("Query", _Pass(positions).node(query)) if positions else query
+
+
+def asks_for_pixels(node: Node) -> bool:
+    """Whether this is a call that the pass may change: without one it has nothing to do."""
+    return isinstance(node, Call) and node.function.name == HEALPIX_INDEX
 
 
 # Where the indices are ------------------------------------------------------------------------------------------------
@@ -149,7 +151,7 @@ class _Pass:
 
     def _pixel(self, node: Node) -> tuple[Reference, int] | None:
         """The index that holds the pixel, and by how many bits it is finer."""
-        if not isinstance(node, Call) or node.function.name != HEALPIX_INDEX:
+        if not isinstance(node, Call) or not asks_for_pixels(node):
             return None
         order, *position = node.arguments
         if isinstance(position[0], Point):

@@ -14,6 +14,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from vo_service.dali.links import query_links
 from vo_service.dali.origin import origin
 from vo_service.dali.parameters import Parameters
 from vo_service.formats.registry import find_format
-from vo_service.sky.cover import cone_cover, shape_cover
+from vo_service.sky.cover import Cover, cone_cover, shape_cover
 from vo_service.sky.predicates import within_cone
 from vo_service.sky.shapes import Circle, Polygon
 
@@ -110,8 +111,8 @@ def statement(text: str, catalog: Catalog) -> object:
 def queries(catalog: Catalog) -> Iterator[tuple[str, Callable[[], object]]]:
     for name, text in QUERIES.items():
         tree = parse(text)
-        yield f"parse, {name}", lambda text=text: parse(text)
-        yield f"translate, {name}", lambda tree=tree: translate(tree, catalog, limit=1001)
+        yield f"parse, {name}", partial(parse, text)
+        yield f"translate, {name}", partial(translate, tree, catalog, limit=1001)
     examples = [query.text for query in example_queries(catalog)][:150]
     yield f"parse and translate, {len(examples)} examples, each", Each(lambda text: statement(text, catalog), examples)
 
@@ -152,16 +153,20 @@ def covers(catalog: Catalog) -> Iterator[tuple[str, Callable[[], object]]]:
     for radius in RADII:
         cone, shape = (77.36, 5.69, radius), Circle(77.36, 5.69, radius)
         request = ConeRequest(*cone, verbosity=2, maxrec=100_000, format=choice)
-        yield f"cone cover, {radius:g} deg", lambda cone=cone: cone_cover(*cone)
-        yield f"within cone, {radius:g} deg", lambda cone=cone: within_cone("hpx", "ra", "dec", *cone)
+        yield f"cone cover, {radius:g} deg", partial(cone_cover, *cone)
+        yield f"within cone, {radius:g} deg", partial(within_cone, "hpx", "ra", "dec", *cone)
         yield (
             f"statement of a cone search, {radius:g} deg",
-            lambda request=request: cone_statement(table, position, request),
+            partial(cone_statement, table, position, request),
         )
-        yield f"cover of a circle, {radius:g} deg", lambda shape=shape: shape_cover(shape)
+        yield f"cover of a circle, {radius:g} deg", partial(shape_cover, shape)
     for size in (1, 15):
         vertices = tuple((70 + (ra - 70) * size / 15, dec * size / 15) for ra, dec in POLYGON)
-        yield f"cover of a polygon, {size} deg", lambda vertices=vertices: shape_cover(Polygon(vertices))
+        yield f"cover of a polygon, {size} deg", partial(_polygon_cover, vertices)
+
+
+def _polygon_cover(vertices: tuple[tuple[float, float], ...]) -> Cover:
+    return shape_cover(Polygon(vertices))
 
 
 def rest(catalog: Catalog) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -85,7 +85,7 @@ def cone_cover(ra: float, dec: float, radius: float) -> Cover:
     if radius < SPLIT_RADIUS:
         return Cover(NOTHING, cone_ranges(ra, dec, radius, 2))
     order = _order(radius, 3)
-    touched = _pixels(ra, dec, radius, order)
+    touched = hpgeom.query_circle(1 << order, ra % 360.0, dec, radius + _MARGIN, inclusive=True, nest=True)
     sure = radius - _MARGIN - hpgeom.max_pixel_radius(1 << order)
     x, y, z = hpgeom.pixel_to_vector(1 << order, touched, nest=True)
     lon, lat = math.radians(ra), math.radians(dec)
@@ -116,7 +116,7 @@ def shape_cover(shape: Shape, order: int | None = None) -> Cover:
     size = max(bounds.radius, _SMALLEST)
     finest = min(ORDER, _order(size, 3)) if order is None else order
     level = min(finest, _order(size, 3))
-    cells = _pixels(bounds.ra, bounds.dec, min(size, 180.0), level)
+    cells = _around(bounds.ra, bounds.dec, size, level)
     inner = [NOTHING]
     while True:
         inside, crossed = _sorted_out(shape, cells, level, by_corners=level == finest)
@@ -141,10 +141,12 @@ def _sorted_out(shape: Shape, cells: Pixels, order: int, *, by_corners: bool) ->
     return cells[shape.inside(ra, dec) & ~crossed], cells[crossed]
 
 
-def _pixels(ra: float, dec: float, radius: float, order: int) -> Pixels:
-    if order == 0:
-        return np.arange(12)
-    found: Pixels = hpgeom.query_circle(1 << order, ra % 360.0, dec, radius + _MARGIN, inclusive=True, nest=True)
+def _around(ra: float, dec: float, radius: float, order: int) -> Pixels:
+    """The cells that a circle of any size may touch, by their centres: hpgeom (1.6.1) misses some of large circles."""
+    reach = radius + hpgeom.max_pixel_radius(1 << order) + _MARGIN
+    if reach > 90:
+        return np.arange(12 << (2 * order))
+    found: Pixels = hpgeom.query_circle(1 << order, ra % 360.0, dec, reach, nest=True)
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -168,7 +168,7 @@ class Polygon:
             sine = np.minimum(sine, above.min(axis=-1))
         # Beyond the polygon's hemisphere no one asks for the last digits.
         to_vertices, to_sides = 2 * np.arcsin(np.minimum(1.0, np.sqrt(chord) / 2)), np.arcsin(np.minimum(1.0, sine))
-        return np.degrees(np.where(sine <= 1, np.minimum(to_vertices, to_sides), to_vertices))
+        return np.asarray(np.degrees(np.where(sine <= 1, np.minimum(to_vertices, to_sides), to_vertices)))
 
     @cached_property
     def _edges(self) -> tuple[Floats, Floats, Floats, Floats, Floats]:
@@ -226,4 +226,10 @@ def _beside(ra: float, dec: float, east: float, north: float) -> tuple[float, fl
 
 def polygon(numbers: Sequence[float]) -> Polygon:
     """The polygon of longitudes and latitudes in turn. Raises ShapeError."""
+    return _polygon(tuple(numbers))
+
+
+@lru_cache(4)
+def _polygon(numbers: tuple[float, ...]) -> Polygon:
+    """Each step of a query's translation asks for the same one, which has computed things by then."""
     return Polygon(tuple(zip(numbers[::2], numbers[1::2], strict=True)))
