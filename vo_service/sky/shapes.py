@@ -136,7 +136,7 @@ class Polygon:
         x, y, _ = self._centre
         length = math.hypot(x, y)
         east = np.array([-y / length, x / length, 0.0]) if length > 1e-12 else np.array([0.0, 1.0, 0.0])
-        axes = np.array([east, np.cross(self._centre, east)])
+        axes = np.array([east, _cross(self._centre, east)])
         return axes, (self._corners @ axes.T) / (self._corners @ self._centre)[:, None]
 
     def inside(self, ra: ArrayLike, dec: ArrayLike) -> Booleans:
@@ -145,7 +145,7 @@ class Polygon:
         points = unit_vectors(ra, dec)
         heights = points @ self._centre
         with np.errstate(divide="ignore", invalid="ignore"):
-            u, v = np.moveaxis((points @ axes.T) / heights[..., None], -1, 0)
+            u, v = (points @ axes[0]) / heights, (points @ axes[1]) / heights
             result = np.zeros(u.shape, bool)
             for edges in self._edges_at_once(u.size):
                 (u1, v1), (u2, v2) = corners[edges].T, np.roll(corners, -1, axis=0)[edges].T
@@ -177,15 +177,20 @@ class Polygon:
         Normals of edges that are points are zero: nothing lies above these.
         """
         a, b = self._corners, np.roll(self._corners, -1, axis=0)
-        normal = np.cross(a, b - a)
+        normal = _cross(a, b - a)
         length = np.linalg.norm(normal, axis=1, keepdims=True)
         normal = np.where(length > 1e-15, normal / np.maximum(length, 1e-15), 0.0)
-        return a, b, normal, np.cross(normal, a), np.cross(b, normal)
+        return a, b, normal, _cross(normal, a), _cross(b, normal)
 
     def _edges_at_once(self, points: int) -> Iterator[slice]:
         """Edges to be looked at together, from so many positions."""
         step = max(1, _AT_ONCE // max(points, 1))
         return (slice(first, first + step) for first in range(0, len(self.vertices), step))
+
+
+def _cross(a: Floats, b: Floats) -> Floats:
+    """Cross products of vectors in the last axis; numpy's own takes five times as long for a few of them."""
+    return np.asarray(a[..., [1, 2, 0]] * b[..., [2, 0, 1]] - a[..., [2, 0, 1]] * b[..., [1, 2, 0]])
 
 
 def _dot(a: Floats, b: Floats) -> Floats:
