@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from psycopg import sql
-
 from conesearch.request import ConeRequest
 from vo_service.catalog.model import HPX_COLUMN, Column, Position, Table
 from vo_service.database.arrow import sql_type
 from vo_service.database.statement import Statement
-from vo_service.sky.cover import cone_cover
-from vo_service.sky.predicates import literal, separation_sql, within_cone
+from vo_service.sky.cover import cone_ranges
+from vo_service.sky.predicates import in_ranges, literal, separation_sql
 
 SMALL = 300
 """Expected rows up to which a prepared statement is faster than one with literals whose rows are read by COPY."""
+
+LARGE = 20_000
+"""Expected rows from which they come in no order: sorting takes a third of the time, and the first row waits for it."""
+
+_DENSER = 4
+"""How many times more rows than expected a cone may well have: where MAXREC may cut, the nearest ones are kept."""
 
 DISTANCE = Column(
     name="_r",
@@ -27,12 +31,14 @@ DISTANCE = Column(
 
 
 def cone_statement(table: Table, position: Position, request: ConeRequest) -> Statement:
-    """The statement that answers a cone search, the nearest rows first; one row more than MAXREC shows an overflow."""
+    """The statement that answers a cone search; one row more than MAXREC shows an overflow.
+
+    The nearest rows come first, unless there are very many and MAXREC leaves room for all of them.
+    """
     columns = cone_columns(table, position, request.verbosity)
-    limit = 0 if request.radius == 0 else request.maxrec + 1
     expected = table.rows * (1 - math.cos(math.radians(request.radius))) / 2
     build = _prepared if expected <= SMALL else _literal
-    return build(table, position, request, columns, limit)
+    return build(table, position, request, columns, expected)
 
 
 def cone_columns(table: Table, position: Position, verbosity: int) -> tuple[Column, ...]:
@@ -65,45 +71,53 @@ def _identifier(table: Table) -> Column:
 
 
 def _prepared(
-    table: Table, position: Position, request: ConeRequest, columns: tuple[Column, ...], limit: int
+    table: Table, position: Position, request: ConeRequest, columns: tuple[Column, ...], _: float
 ) -> Statement:
     """For few rows: one plan for all cones, which gets ranges and centre as parameters."""
-    ranges = cone_cover(request.ra, request.dec, request.radius).all_ranges()
-    ra, dec = (f"e.{_quoted(name)}" for name in (position.ra, position.dec))
-    distance = separation_sql(ra, dec, "cone.ra", "cone.dec")
+    ranges = cone_ranges(request.ra, request.dec, request.radius, 2)
+    select = _select_list(columns, position, "cone.ra", "cone.dec")
     # OFFSET 0 keeps the planner from joining by anything but the index, whatever it estimates.
     rows = f"SELECT * FROM {_name(table)} WHERE hpx >= g.low AND hpx < g.high OFFSET 0"
-    select, rows, distance = (
-        # A per cent sign in a name would be a placeholder to the driver.
-        text.replace("%", "%%")
-        for text in (_select_list(columns, "e", distance), rows, distance)
-    )
-    text = (
-        f"SELECT {select} FROM (SELECT %s::float8 AS ra, %s::float8 AS dec, %s::float8 AS radius) cone,"
+    # A per cent sign in a name would be a placeholder to the driver.
+    select, rows = (text.replace("%", "%%") for text in (select, rows))
+    found = (
+        f"SELECT {select} FROM (SELECT %s::float8 AS ra, %s::float8 AS dec) cone,"
         f" unnest(%s::int8[], %s::int8[]) g (low, high) CROSS JOIN LATERAL ({rows}) e"
-        f" WHERE {distance} <= cone.radius ORDER BY {len(columns)} LIMIT %s"
     )
-    values = (request.ra, request.dec, request.radius, ranges[:, 0].tolist(), ranges[:, 1].tolist(), limit)
-    return Statement(text, columns, values)
+    # Arrays as text: the driver would look at every number, to find the least type for all.
+    low, high = ("{" + ",".join(map(str, bounds)) + "}" for bounds in ranges.T.tolist())
+    values = (request.ra, request.dec, low, high, request.radius, _limit(request))
+    return Statement(_within(found, columns, "%s::float8", "%s"), columns, values)
 
 
 def _literal(
-    table: Table, position: Position, request: ConeRequest, columns: tuple[Column, ...], limit: int
+    table: Table, position: Position, request: ConeRequest, columns: tuple[Column, ...], expected: float
 ) -> Statement:
     """For many rows: the ranges stand in the statement, so that its rows can be read by COPY."""
+    ranges = cone_ranges(request.ra, request.dec, request.radius, 3 if expected <= LARGE else 4)
+    select = _select_list(columns, position, literal(request.ra), literal(request.dec))
+    found = f"SELECT {select} FROM {_name(table)} e WHERE {in_ranges('e.hpx', ranges)}"
+    ordered = expected <= LARGE or request.maxrec < _DENSER * expected
+    return Statement(_within(found, columns, literal(request.radius), str(_limit(request)), ordered=ordered), columns)
+
+
+def _within(found: str, columns: tuple[Column, ...], radius: str, limit: str, *, ordered: bool = True) -> str:
+    """The rows of a query that lie in the cone; OFFSET 0 keeps the distance from being computed at every mention."""
+    distance = f"c{len(columns)}"
+    order = f" ORDER BY {distance}" if ordered else ""
+    return f"SELECT * FROM ({found} OFFSET 0) AS found WHERE {distance} <= {radius}{order} LIMIT {limit}"
+
+
+def _limit(request: ConeRequest) -> int:
+    return 0 if request.radius == 0 else request.maxrec + 1
+
+
+def _select_list(columns: tuple[Column, ...], position: Position, centre_ra: str, centre_dec: str) -> str:
+    """The columns of an answer, the distance last, as `c1`, `c2`, ..."""
     ra, dec = (f"e.{_quoted(name)}" for name in (position.ra, position.dec))
-    distance = separation_sql(ra, dec, literal(request.ra), literal(request.dec))
-    inside = within_cone("e.hpx", ra, dec, request.ra, request.dec, request.radius)
-    text = (
-        f"SELECT {_select_list(columns, 'e', distance)} FROM {_name(table)} e WHERE {inside}"
-        f" ORDER BY {len(columns)} LIMIT {limit}"
-    )
-    return Statement(text, columns)
-
-
-def _select_list(columns: tuple[Column, ...], alias: str, distance: str) -> str:
-    parts = [f"{alias}.{_quoted(column.name)}::{sql_type(column)}" for column in columns[:-1]]
-    return ", ".join([*parts, distance])
+    parts = [f"e.{_quoted(column.name)}::{sql_type(column)}" for column in columns[:-1]]
+    parts.append(separation_sql(ra, dec, centre_ra, centre_dec))
+    return ", ".join(f"{part} AS c{place}" for place, part in enumerate(parts, start=1))
 
 
 def _name(table: Table) -> str:
@@ -111,4 +125,4 @@ def _name(table: Table) -> str:
 
 
 def _quoted(name: str) -> str:
-    return sql.Identifier(name).as_string(None)
+    return '"' + name.replace('"', '""') + '"'

@@ -10,9 +10,8 @@ the catalogue, or empty). Conditions have none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args, get_type_hints
 
 from tap.functions.declaration import Function
 from vo_service.catalog.model import Column, Table
@@ -418,22 +417,42 @@ def carried_name(place: int) -> str:
     return f"h{place + 1}"
 
 
-def parts(node: Node) -> Iterator[Node]:
+def parts(node: Node) -> list[Node]:
     """The nodes directly below a node."""
-    for name in getattr(node, "__slots__", ()):
-        yield from _nodes(getattr(node, name))
+    found: list[Node] = []
+    for name in fields_with_nodes(type(node)):
+        _add_nodes(getattr(node, name), found, below=False)
+    return found
 
 
-def all_nodes(node: Node) -> Iterator[Node]:
+def all_nodes(node: Node) -> list[Node]:
     """A node and all below it."""
-    yield node
-    for part in parts(node):
-        yield from all_nodes(part)
+    found: list[Node] = []
+    _add_nodes(node, found, below=True)
+    return found
 
 
-def _nodes(value: object) -> Iterator[Node]:
+def fields_with_nodes(kind: type[Node]) -> tuple[str, ...]:
+    """The attributes of a class of nodes that can hold nodes, by their types: most hold names and columns."""
+    known = _FIELDS.get(kind)
+    if known is None:
+        known = tuple(name for name, hint in get_type_hints(kind).items() if _mentions_nodes(hint))
+        _FIELDS[kind] = known
+    return known
+
+
+_FIELDS: dict[type[Node], tuple[str, ...]] = {}
+
+
+def _mentions_nodes(hint: object) -> bool:
+    return (isinstance(hint, type) and issubclass(hint, Node)) or any(map(_mentions_nodes, get_args(hint)))
+
+
+def _add_nodes(value: object, found: list[Node], *, below: bool) -> None:
     if isinstance(value, Node):
-        yield value
+        found.append(value)
+        for name in fields_with_nodes(type(value)) if below else ():
+            _add_nodes(getattr(value, name), found, below=True)
     elif isinstance(value, tuple):
         for item in value:
-            yield from _nodes(item)
+            _add_nodes(item, found, below=below)

@@ -32,6 +32,7 @@ from tap.translate.bound import (
     Select,
     TableEntry,
     carried_name,
+    fields_with_nodes,
     output_name,
     parts,
 )
@@ -56,6 +57,11 @@ def shift_index(query: Query) -> Query:
         for pair in product(select.group_by, repeat=2):
             positions.pop(cast("tuple[Reference, Reference]", pair), None)
     return cast("Query", _Pass(positions).node(query)) if positions else query
+
+
+def asks_for_pixels(node: Node) -> bool:
+    """Whether this is a call that the pass may change: without one it has nothing to do."""
+    return isinstance(node, Call) and node.function.name == HEALPIX_INDEX
 
 
 # Where the indices are ------------------------------------------------------------------------------------------------
@@ -131,7 +137,7 @@ class _Pass:
         return self._with_parts(node)
 
     def _with_parts(self, node: _Kind) -> _Kind:
-        slots = ((name, getattr(node, name)) for name in getattr(node, "__slots__", ()))
+        slots = ((name, getattr(node, name)) for name in fields_with_nodes(type(node)))
         new = {name: part for name, old in slots if (part := self._part(old)) is not old}
         return replace(node, **new) if new else node  # type: ignore[type-var]
 
@@ -145,7 +151,7 @@ class _Pass:
 
     def _pixel(self, node: Node) -> tuple[Reference, int] | None:
         """The index that holds the pixel, and by how many bits it is finer."""
-        if not isinstance(node, Call) or node.function.name != HEALPIX_INDEX:
+        if not isinstance(node, Call) or not asks_for_pixels(node):
             return None
         order, *position = node.arguments
         if isinstance(position[0], Point):

@@ -73,19 +73,15 @@ class Relation:
         With the names that the query may use.
     sql_names
         The names of the columns in SQL, unquoted.
+    places
+        Those of the columns, by their names in lower case.
     """
 
     alias: str
     names: tuple[str, ...]
     columns: tuple[Column, ...]
     sql_names: tuple[str, ...]
-    places: dict[str, list[int]] = field(init=False, compare=False)
-
-    def __post_init__(self) -> None:
-        places: dict[str, list[int]] = {}
-        for place, column in enumerate(self.columns):
-            places.setdefault(column.name.lower(), []).append(place)
-        object.__setattr__(self, "places", places)
+    places: dict[str, list[int]] = field(compare=False)
 
     def is_called(self, qualifier: Sequence[Identifier]) -> bool:
         """Whether `qualifier.column` can mean a column of this one: `alias`, `table` or `schema.table`."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tap.adql.errors import AdqlError
 from tap.adql.tree import Query
 from tap.translate import bound
 from tap.translate.emit import emit
 from tap.translate.geometry import use_index
-from tap.translate.healpix import shift_index
+from tap.translate.healpix import asks_for_pixels, shift_index
 from tap.translate.limits import limit_rows
 from tap.translate.outputs import unique_names
 from tap.translate.refusal import RefusedError
@@ -44,13 +46,16 @@ def translate(query: Query, catalog: Catalog, *, limit: int | None = None) -> St
         expect_moderate_size(resolved)
     except RefusedError as refused:
         raise AdqlError(refused.problem, query.text, refused.at, hint=refused.hint) from None
-    limited = limit_rows(shift_index(use_index(resolved)), limit)
+    nodes = bound.all_nodes(resolved)
+    tables = [node.table for node in nodes if isinstance(node, bound.TableEntry)]
+    indexed = use_index(resolved)
+    shifted = shift_index(indexed) if any(map(asks_for_pixels, nodes)) else indexed
+    limited = limit_rows(shifted, limit)
     return Statement(
-        emit(limited), unique_names(limited.columns), sources=_published(resolved), small=is_small(limited)
+        emit(limited), unique_names(limited.columns), sources=_published(tables), small=is_small(limited, tables)
     )
 
 
-def _published(query: bound.Query) -> tuple[Table, ...]:
-    """The tables that a query reads, but for TAP_SCHEMA and what was uploaded with it; each once, in order."""
-    tables = (node.table for node in bound.all_nodes(query) if isinstance(node, bound.TableEntry))
+def _published(tables: Sequence[Table]) -> tuple[Table, ...]:
+    """Of the tables that a query reads, those that are published, but for TAP_SCHEMA; each once, in order."""
     return tuple({t.full_name: t for t in tables if t.stored_as is None and t.schema != TAP_SCHEMA}.values())

@@ -17,7 +17,7 @@ from tap.translate.expressions import Expressions
 from tap.translate.names import Relation, Rows, Scope, find_table, same_name
 from tap.translate.outputs import output
 from tap.translate.refusal import RefusedError
-from vo_service.catalog.model import Catalog, Column, Table
+from vo_service.catalog.model import Catalog, Column, Table, places_by_name
 
 COLUMNS_LIMIT: Final = 1_600
 """Columns of a SELECT at most: PostgreSQL has room for 1,664, of which some are ours."""
@@ -206,8 +206,11 @@ class _Resolver:
 
     def _relation(self, names: tuple[str, ...], columns: tuple[Column, ...], table: Table | None = None) -> Relation:
         self._relations += 1
-        sql_names = table.sql_columns if table else tuple(bound.output_name(place) for place in range(len(columns)))
-        return Relation(f"t{self._relations}", names, columns, sql_names)
+        alias = f"t{self._relations}"
+        if table is not None:
+            return Relation(alias, names, columns, table.sql_columns, table.places)
+        outputs = tuple(bound.output_name(place) for place in range(len(columns)))
+        return Relation(alias, names, columns, outputs, places_by_name(columns))
 
 
 def _columns_of_item(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tap.translate.bound import (
@@ -16,7 +16,6 @@ from tap.translate.bound import (
     Select,
     TableEntry,
     WithinCone,
-    all_nodes,
 )
 from tap.translate.constants import value_of
 from vo_service.catalog.model import TAP_SCHEMA, Table
@@ -34,9 +33,11 @@ FEW_PAIRS: Final = 100_000
 """Combinations of their rows up to which it does."""
 
 
-def is_small(query: Query) -> bool:
-    """Whether few rows are expected of a query, and little work for them. What may be anything is not small."""
-    tables = [node.table for node in all_nodes(query) if isinstance(node, TableEntry)]
+def is_small(query: Query, tables: Sequence[Table]) -> bool:
+    """Whether few rows are expected of a query, and little work for them. What may be anything is not small.
+
+    `tables` has one item for each mention of a table in the query, at any depth.
+    """
     if math.prod(map(_size, tables)) <= FEW_PAIRS and max(map(_size, tables), default=0) <= SMALL_TABLE:
         return True
     body = query.body
@@ -79,5 +80,5 @@ def _selected(term: Condition, table: Table) -> float:
 
 
 def _is_key(column: Reference, table: Table) -> bool:
-    names = dict(zip(table.sql_columns, (each.name for each in table.columns), strict=True))
-    return table.primary_key is not None and names.get(column.name) == table.primary_key
+    # An uploaded table, whose columns are called otherwise in PostgreSQL, has no key.
+    return table.primary_key is not None and table.primary_key == column.name

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vo_service.sky.angles import separation
-from vo_service.sky.cover import EVERYTHING, Ranges, cone_cover, difference, merge
+from vo_service.sky.cover import EVERYTHING, Ranges, cone_cover, cone_ranges, difference, merge
 from vo_service.sky.healpix import PIXELS, hpx
 
 CENTRES = [(0, 0), (0, 90), (123, -90), (359.99999, 10), (45, 41.8103), (0, 41.8103), (180, -41.81), (360, 5)]
@@ -50,6 +50,10 @@ def test_a_cover_misses_nothing_and_its_inner_cells_are_inside(centre: tuple[flo
     assert not is_in(pixels[~inside], cover.inner).any()
     assert not (is_in(pixels, cover.inner) & is_in(pixels, cover.boundary)).any()
     assert len(cover.inner) + len(cover.boundary) <= 64
+    for halvings in (2, 3, 4):
+        ranges = cone_ranges(*centre, radius, halvings)
+        assert is_in(pixels[inside], ranges).all()
+        assert len(ranges) <= 64 << (halvings - 2)
 
 
 @settings(max_examples=200, deadline=None)

@@ -7,7 +7,7 @@ reads them. Names are kept as the publisher wrote them and are also the names of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from urllib.parse import quote
@@ -171,7 +171,7 @@ class Example:
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """A published table.
 
@@ -215,7 +215,7 @@ class Table:
         """Whether the rows are events: each has a position and a time, and nobody has said that they are none."""
         return self.event_list and self.position is not None and self.epoch_column is not None
 
-    @property
+    @cached_property
     def full_name(self) -> str:
         """`schema.table` as it is written in a query: delimited where ADQL asks for it."""
         return f"{adql_name(self.schema)}.{adql_name(self.name)}"
@@ -235,7 +235,12 @@ class Table:
         """Schema and name in PostgreSQL."""
         return self.stored_as or (self.schema, self.name)
 
-    @property
+    @cached_property
+    def places(self) -> dict[str, list[int]]:
+        """The places of the columns by their names in lower case."""
+        return places_by_name(self.columns)
+
+    @cached_property
     def sql_columns(self) -> tuple[str, ...]:
         """The names of the columns in PostgreSQL."""
         if self.stored_as is None:
@@ -256,6 +261,14 @@ class Table:
             if column.name == name:
                 return column
         raise KeyError(name)
+
+
+def places_by_name(columns: Sequence[Column]) -> dict[str, list[int]]:
+    """The places of columns, from 0, by their names in lower case."""
+    places: dict[str, list[int]] = {}
+    for place, column in enumerate(columns):
+        places.setdefault(column.name.lower(), []).append(place)
+    return places
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from operator import attrgetter
 
 from vo_service.catalog.model import GROWING, Column, Table
 from vo_service.formats.services import InputParameter, ServiceDescriptor
@@ -72,20 +72,25 @@ def query_links(base: str, sources: Iterable[Table], columns: Sequence[Column]) 
 
 def _found_once(sources: Sequence[Table], columns: Sequence[Column]) -> Iterator[tuple[Table, str]]:
     """The tables whose key is one column of a result, and the column's name."""
-    keys = {table: key for table in sources if (key := _key(table)) is not None}
+    keys = [(table, key) for table in sources if (key := _key(table)) is not None]
     names = [column.name for column in columns]
-    for table, key in keys.items():
-        named = [column.name for column in columns if _plain(column) == key]
-        if list(keys.values()).count(key) == 1 and len(named) == 1 and names.count(named[0]) == 1:
+    for table, key in keys:
+        named = [column.name for column in columns if _says_the_same(column, key)]
+        alike = [other for _, other in keys if _says_the_same(other, key)]
+        if len(alike) == 1 and len(named) == 1 and names.count(named[0]) == 1:
             yield table, named[0]
 
 
 def _key(table: Table) -> Column | None:
-    """The column by whose values rows of a table are asked for; without what a query may change."""
+    """The column by whose values rows of a table are asked for."""
     if table.schema == OBSCORE and table.stored_as is None:
-        return next((_plain(column) for column in table.columns if column.name == PUBLISHER_DID), None)
-    return _plain(table.column(table.primary_key or "")) if has_links(table) else None
+        return next((column for column in table.columns if column.name == PUBLISHER_DID), None)
+    return table.column(table.primary_key or "") if has_links(table) else None
 
 
-def _plain(column: Column) -> Column:
-    return replace(column, name="", principal=False, indexed=False, std=False, statistics=None)
+def _says_the_same(column: Column, key: Column) -> bool:
+    """Whether two columns are described alike, but for what a query may change."""
+    return column is key or _description(column) == _description(key)
+
+
+_description = attrgetter("datatype", "arraysize", "xtype", "unit", "ucd", "utype", "description")

@@ -85,9 +85,9 @@ def find_format(requested: str | None) -> FormatChoice:
         return FormatChoice(FORMATS[0], {}, FORMATS[0].mime_type)
     wanted = requested.strip().replace("x-votable xml", "x-votable+xml")
     essence, options = _parse(wanted)
-    for format_ in FORMATS:
-        if essence in (_parse(format_.mime_type)[0], *format_.aliases):
-            return FormatChoice(format_, options, wanted if _is_mime(wanted) else format_.mime_type)
+    if essence in _BY_NAME:
+        format_ = _BY_NAME[essence]
+        return FormatChoice(format_, options, wanted if _is_mime(wanted) else format_.mime_type)
     raise UsageError(
         f"RESPONSEFORMAT={wanted}: expected one of {', '.join(f.mime_type for f in FORMATS)}, or one of the short names"
         f" {', '.join(a for f in FORMATS for a in f.aliases if '/' not in a or a.startswith('votable/'))}"
@@ -106,7 +106,15 @@ def _is_mime(requested: str) -> bool:
 
 def _parse(mime_type: str) -> tuple[str, dict[str, str]]:
     """Essence and parameters of a MIME type, in lower case."""
+    if ";" not in mime_type and "=" not in mime_type:
+        return mime_type.lower().strip(), {}
     message = Message()
     message["content-type"] = mime_type.lower()
     parameters = message.get_params() or [("", "")]
     return parameters[0][0].strip(), {name: value.strip() for name, value in parameters[1:] if name}
+
+
+_BY_NAME: dict[str, Format] = {
+    name: format_ for format_ in reversed(FORMATS) for name in (_parse(format_.mime_type)[0], *format_.aliases)
+}
+"""By what a request may call it; of two with one name it is the first."""

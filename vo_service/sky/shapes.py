@@ -6,9 +6,9 @@ The same definitions hold for shapes that the database computes with (`schema.sq
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -24,6 +24,10 @@ _SEEN = 1e-9
 
 _SEEN_WELL = 0.1
 """Cosine from which no better centre is looked for, at first: figures on the plane lose digits far out."""
+
+
+_AT_ONCE = 300_000
+"""Pairs of a position and an edge that are computed with at once, in some tens of megabytes."""
 
 
 class ShapeError(ValueError):
@@ -132,7 +136,7 @@ class Polygon:
         x, y, _ = self._centre
         length = math.hypot(x, y)
         east = np.array([-y / length, x / length, 0.0]) if length > 1e-12 else np.array([0.0, 1.0, 0.0])
-        axes = np.array([east, np.cross(self._centre, east)])
+        axes = np.array([east, _cross(self._centre, east)])
         return axes, (self._corners @ axes.T) / (self._corners @ self._centre)[:, None]
 
     def inside(self, ra: ArrayLike, dec: ArrayLike) -> Booleans:
@@ -141,27 +145,56 @@ class Polygon:
         points = unit_vectors(ra, dec)
         heights = points @ self._centre
         with np.errstate(divide="ignore", invalid="ignore"):
-            u, v = np.moveaxis((points @ axes.T) / heights[..., None], -1, 0)
+            u, v = (points @ axes[0]) / heights, (points @ axes[1]) / heights
             result = np.zeros(u.shape, bool)
-            for (u1, v1), (u2, v2) in zip(np.roll(corners, 1, axis=0), corners, strict=True):
-                crosses = ((v1 > v) != (v2 > v)) & (u < u1 + (v - v1) * (u2 - u1) / (v2 - v1))
-                result ^= crosses
+            for edges in self._edges_at_once(u.size):
+                (u1, v1), (u2, v2) = corners[edges].T, np.roll(corners, -1, axis=0)[edges].T
+                reached = u1 + (v[..., None] - v1) * ((u2 - u1) / (v2 - v1))
+                crosses = ((v1 > v[..., None]) != (v2 > v[..., None])) & (u[..., None] < reached)
+                result ^= np.logical_xor.reduce(crosses, axis=-1)
         return result & (heights > 0)
 
     def edge_distance(self, ra: ArrayLike, dec: ArrayLike) -> Floats:
         """The angle [deg] between positions and the nearest point of the edge."""
         points = unit_vectors(ra, dec)
-        lon, lat = np.array(self.vertices).T
-        nearest = separation(np.asarray(ra)[..., None], np.asarray(dec)[..., None], lon, lat).min(axis=-1)
-        for a, b in zip(np.roll(self._corners, 1, axis=0), self._corners, strict=True):
+        chord, sine = np.full(points.shape[:-1], np.inf), np.full(points.shape[:-1], np.inf)
+        for edges in self._edges_at_once(chord.size):
+            a, b, normal, behind, before = (values[edges] for values in self._edges)
             # Of differences, because the digits that tell tiny polygons from points are lost in other products.
-            normal = np.cross(a, b - a)
-            length = np.linalg.norm(normal)
-            if length > 1e-15:
-                between = ((points - a) @ np.cross(normal, a) > 0) & ((points - b) @ np.cross(b, normal) > 0)
-                above = np.degrees(np.arcsin(np.minimum(1.0, np.abs((points - a) @ normal) / length)))
-                nearest = np.where(between, np.minimum(nearest, above), nearest)
-        return np.asarray(nearest)
+            from_a, from_b = points[..., None, :] - a, points[..., None, :] - b
+            chord = np.minimum(chord, _dot(from_a, from_a).min(axis=-1))
+            between = (_dot(from_a, behind) > 0) & (_dot(from_b, before) > 0)
+            above = np.where(between, np.minimum(1.0, np.abs(_dot(from_a, normal))), np.inf)
+            sine = np.minimum(sine, above.min(axis=-1))
+        # Beyond the polygon's hemisphere no one asks for the last digits.
+        to_vertices, to_sides = 2 * np.arcsin(np.minimum(1.0, np.sqrt(chord) / 2)), np.arcsin(np.minimum(1.0, sine))
+        return np.asarray(np.degrees(np.where(sine <= 1, np.minimum(to_vertices, to_sides), to_vertices)))
+
+    @cached_property
+    def _edges(self) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Of each edge, shape (n, 3): its ends, its normal, and the directions that lead along it from either end.
+
+        Normals of edges that are points are zero: nothing lies above these.
+        """
+        a, b = self._corners, np.roll(self._corners, -1, axis=0)
+        normal = _cross(a, b - a)
+        length = np.linalg.norm(normal, axis=1, keepdims=True)
+        normal = np.where(length > 1e-15, normal / np.maximum(length, 1e-15), 0.0)
+        return a, b, normal, _cross(normal, a), _cross(b, normal)
+
+    def _edges_at_once(self, points: int) -> Iterator[slice]:
+        """Edges to be looked at together, from so many positions."""
+        step = max(1, _AT_ONCE // max(points, 1))
+        return (slice(first, first + step) for first in range(0, len(self.vertices), step))
+
+
+def _cross(a: Floats, b: Floats) -> Floats:
+    """Cross products of vectors in the last axis; numpy's own takes five times as long for a few of them."""
+    return np.asarray(a[..., [1, 2, 0]] * b[..., [2, 0, 1]] - a[..., [2, 0, 1]] * b[..., [1, 2, 0]])
+
+
+def _dot(a: Floats, b: Floats) -> Floats:
+    return np.asarray(np.einsum("...k,...k->...", a, b))
 
 
 Shape: TypeAlias = Circle | Polygon
@@ -198,4 +231,10 @@ def _beside(ra: float, dec: float, east: float, north: float) -> tuple[float, fl
 
 def polygon(numbers: Sequence[float]) -> Polygon:
     """The polygon of longitudes and latitudes in turn. Raises ShapeError."""
+    return _polygon(tuple(numbers))
+
+
+@lru_cache(4)
+def _polygon(numbers: tuple[float, ...]) -> Polygon:
+    """Each step of a query's translation asks for the same one, which has computed things by then."""
     return Polygon(tuple(zip(numbers[::2], numbers[1::2], strict=True)))
