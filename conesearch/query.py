@@ -18,7 +18,7 @@ SMALL = 300
 LARGE = 20_000
 """Expected rows from which they come in no order: sorting takes a third of the time, and the first row waits for it."""
 
-_DENSER = 4
+_DENSER = 3
 """How many times more rows than expected a cone may well have: where MAXREC may cut, the nearest ones are kept."""
 
 DISTANCE = Column(

@@ -78,7 +78,7 @@ async def more(ledger: Ledger, count: int) -> None:
 
 async def test_the_broker_is_killed_again_and_again(place: Site) -> None:
     async with running(place) as broker, load(place, broker, *[by_vtp(broker)] * 4) as ledger:
-        for _ in range(3):
+        for _ in range(2):
             await more(ledger, 15)
             await asyncio.sleep(random.uniform(0, 0.2))  # noqa: S311
             await broker.kill()
