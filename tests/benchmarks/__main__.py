@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 from rich.console import Console
 
 from tests.benchmarks import aggregates, cones, loading, matches, report, rows, small, starvation
-from tests.benchmarks.events import Events, make_events, write
+from tests.benchmarks.events import Events, make_events
 from tests.benchmarks.floors import empty_server
 from tests.benchmarks.plot import plot
 from tests.benchmarks.suite import Effort, Suite
@@ -96,19 +96,11 @@ def started(options: argparse.Namespace, console: Console) -> Iterator[Suite]:
 
 def measure(suite: Suite, events: Events, only: list[str], *, first: bool) -> None:
     """All sections for one size of the table. Where loads are not measured the table is loaded all the same."""
-    if "load" not in only and not is_published(suite, events):
-        file = write(events, suite.files / f"{events.table}.parquet")
-        loading.publish(suite, events, file)
-        file.unlink()
+    if "load" not in only:
+        loading.prepare(suite, events)
     for name, section in SECTIONS.items():
         if name in only and (first or section.sizes):
             suite.run(name, section.measure, events)
-
-
-def is_published(suite: Suite, events: Events) -> bool:
-    """Whether a run before has left the table."""
-    with suite.reader() as connection:
-        return connection.execute("SELECT to_regclass(%s) IS NOT NULL", (events.name,)).fetchone() == (True,)
 
 
 def write_all(suite: Suite, about: dict[str, object], directory: Path) -> None:

@@ -34,7 +34,7 @@ BUDGETS: Final[dict[tuple[str, int], float]] = {
     ("100,000 uploaded rows", 10 * MILLION): 2,
     ("GROUP BY HEALPix", MILLION): 0.1,
     # Loads, rows a second.
-    ("parquet", 10 * MILLION): 500_000,
+    ("parquet file", 10 * MILLION): 500_000,
     ("fits file", 10 * MILLION): 500_000,
 }
 """Those that hold for one size of the table."""

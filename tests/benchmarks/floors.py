@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import psycopg
@@ -41,6 +41,8 @@ ORDER BY distance
 """A cone search by hand: ranges of the index, haversines, the nearest first."""
 
 Values = Sequence[bytes]
+
+ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 def cone_values(ra: float, dec: float, radius: float) -> Values:
@@ -145,7 +147,7 @@ def psql_copy(program: Path, conninfo: str, sql: str, format_: Literal["binary",
 def empty_server() -> Iterator[Server]:
     """A process that answers everything with the same few bytes: uvicorn and an ASGI application of two lines."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.empty"], stdout=subprocess.PIPE, text=True, bufsize=1
+        [sys.executable, "-m", "tests.benchmarks.empty"], cwd=ROOT, stdout=subprocess.PIPE, text=True, bufsize=1
     )
     assert process.stdout is not None
     try:

@@ -11,9 +11,9 @@ from astropy.table import Table
 
 from tests.benchmarks import client, floors, judges
 from tests.benchmarks.client import Client
-from tests.benchmarks.events import Events, make_sources, write
+from tests.benchmarks.events import Events, make_sources
 from tests.benchmarks.figures import Floor
-from tests.benchmarks.loading import publish, succeed
+from tests.benchmarks.loading import prepare
 from tests.benchmarks.suite import EVERYTHING, Suite
 
 QUERY = "SELECT s.event_id AS source, e.event_id FROM {sources} AS s JOIN {events} AS e ON {condition}"
@@ -24,8 +24,7 @@ def measure(suite: Suite, events: Events) -> None:
     """A hundredth as many positions as there are events, within a tenth of a degree."""
     sources = make_sources(max(100, events.rows // 100))
     radius = 0.1 if events.rows >= 1_000_000 else 2.0  # a few events have no neighbours
-    file = write(sources, suite.files / f"{sources.table}.parquet")
-    publish(suite, sources, file)
+    prepare(suite, sources)
     expected = judges.pairs(events, sources, radius)
     uploaded, published = (
         QUERY.format(sources=name, events=events.name, condition=CONDITION.format(radius=radius))
@@ -50,8 +49,6 @@ def measure(suite: Suite, events: Events) -> None:
     floor = Floor("the SQL of the match with a table", tuple(times.pop("floor")))
     for name, rounds in times.items():
         suite.note(name, events, "s", rounds, floor, {"pairs": expected[0]})
-    file.unlink()
-    succeed(suite, "drop", sources.name)
 
 
 def answered(suite: Suite, request: bytes) -> tuple[int, int]:

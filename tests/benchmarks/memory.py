@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 INTERVAL = 0.02
 """Seconds between two looks."""
+
+FAMILY_LOOKS = 25
+"""Looks after which new processes are looked for."""
 
 PROC: Final = Path("/proc")
 PAGE: Final = os.sysconf("SC_PAGE_SIZE")
@@ -45,15 +49,15 @@ def peak_memory(service: int, database: int) -> Iterator[Peak]:
     peak = Peak()
     stopped = threading.Event()
 
-    def look() -> None:
-        peak.look(process_tree(service), process_tree(database))
+    def watch() -> None:
+        for number in count():
+            if number % FAMILY_LOOKS == 0:
+                families = process_tree(service), process_tree(database)
+            peak.look(*families)
+            if stopped.wait(INTERVAL):
+                break
 
-    def watch(look: Callable[[], None]) -> None:
-        while not stopped.wait(INTERVAL):
-            look()
-
-    look()
-    watching = threading.Thread(target=watch, args=(look,))
+    watching = threading.Thread(target=watch)
     watching.start()
     try:
         yield peak
