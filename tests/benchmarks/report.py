@@ -27,6 +27,8 @@ PACKAGES: Final = (
 
 HEADS: Final = ("measured", "rows", "value", "unit", "floor", "times the floor", "budget", "of the budget")
 
+PICTURE: Final = "![Figures beside their floors and budgets](performance.png)"
+
 BEGIN, END = "<!-- figures: written by `make bench`, not by hand -->", "<!-- end of figures -->"
 """Between these lines of a document the table of figures stands."""
 
@@ -86,12 +88,12 @@ def to_screen(suite: Suite, about: dict[str, Any], console: Console) -> None:
 
 
 def to_markdown(figures: Sequence[Figure], about: dict[str, Any]) -> str:
-    """The table for the documentation, with the machine above it."""
+    """The table for the documentation, with the machine and the picture above it."""
     told = (
         f"{about['when'][:10]}, {about['processors']} processors ({about['model']}), {about['memory_gb']} GB,"
         f" Python {about['python']}, PostgreSQL {about['postgresql']}, load average {_loads(about)}."
     )
-    lines = [told, ""]
+    lines = [told, "All rounds, and the versions that matter: [performance.json](performance.json).", "", PICTURE, ""]
     for section in dict.fromkeys(figure.section for figure in figures):
         lines += [f"### {section.capitalize()}", "", _line(HEADS), _line(["---"] * len(HEADS))]
         lines += [_line(cells(figure)) for figure in figures if figure.section == section]
