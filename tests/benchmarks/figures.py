@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final, Literal
 
+import numpy as np
+
 Unit = Literal["ms", "s", "answers/s", "rows/s", "MB", "times"]
 
 RATES: Final[tuple[Unit, ...]] = ("answers/s", "rows/s")
@@ -92,3 +94,8 @@ def one_after_the_other(name: str, unit: Unit, *parts: Sequence[float]) -> Floor
     if unit in RATES:
         return Floor(name, tuple(1 / sum(1 / rate for rate in rates) for rates in zip(*parts, strict=False)))
     return Floor(name, tuple(map(sum, zip(*parts, strict=False))))
+
+
+def percentile(seconds: Sequence[float], which: float) -> float:
+    """A percentile of times [s], in milliseconds."""
+    return float(np.percentile(seconds, which)) * 1000

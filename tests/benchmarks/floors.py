@@ -14,7 +14,6 @@ from itertools import count
 from pathlib import Path
 from typing import Final, Literal
 
-import numpy as np
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import ExecStatus, Format, PGconn
@@ -156,8 +155,3 @@ def empty_server() -> Iterator[Server]:
         process.terminate()
         process.wait(30)
         process.stdout.close()
-
-
-def percentile(seconds: Sequence[float], which: float) -> float:
-    """A percentile of times [s], in milliseconds."""
-    return float(np.percentile(seconds, which)) * 1000

@@ -9,8 +9,8 @@ from tests.benchmarks import client, judges
 from tests.benchmarks.client import Client
 from tests.benchmarks.crowd import closed_loop
 from tests.benchmarks.events import Events, positions
-from tests.benchmarks.figures import one_after_the_other
-from tests.benchmarks.floors import latencies, percentile, rate
+from tests.benchmarks.figures import one_after_the_other, percentile
+from tests.benchmarks.floors import latencies, rate
 from tests.benchmarks.suite import Suite
 
 REQUESTS = 300
@@ -66,6 +66,7 @@ def crowds(suite: Suite, events: Events) -> None:
         rates, shares, failed, bare, empty = [], [], 0, [], []
         for _ in range(suite.effort.repeats):
             load = closed_loop(suite.server, requests, clients=CLIENTS, seconds=seconds)
+            assert load.latencies, load.failed
             rates.append(load.rate)
             shares.append(load.client_share)
             failed += load.failed.total()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from tests.benchmarks import client
@@ -13,7 +13,7 @@ from tests.benchmarks.client import Client
 from tests.benchmarks.cones import path
 from tests.benchmarks.crowd import in_background, open_loop
 from tests.benchmarks.events import Events, positions
-from tests.benchmarks.floors import percentile
+from tests.benchmarks.figures import Floor, percentile
 from tests.benchmarks.suite import EVERYTHING, Suite
 
 JOINS = 20
@@ -38,13 +38,29 @@ def measure(suite: Suite, events: Events) -> None:
     probes = {"cone": cones(suite, events, 500), "availability": [suite.server.get("/tap/availability")]}
     check(suite, events, probes)
     for name, requests in probes.items():
-        probe(suite, events, f"nothing, {name}", requests)
+        alone = probe(suite, requests)
         with in_background(suite.server, suite.server.tap(SLOW.format(table=events.name)), JOINS) as outcomes:
-            time.sleep(min(1.0, suite.effort.seconds(SECONDS)))
+            time.sleep(suite.effort.seconds(1.0))
             running = joins_running(suite)
-            probe(suite, events, f"{JOINS} slow joins, {name}", requests, {"running": running, "joins": outcomes})
+            beside = probe(suite, requests)
         wait_until_idle(suite)
+        tell(suite, events, f"{JOINS} slow joins, {name}", alone, beside, {"running": running, "joins": outcomes})
     beside_slow_reader(suite, events, probes["cone"])
+
+
+def tell(
+    suite: Suite,
+    events: Events,
+    name: str,
+    alone: Sequence[float],
+    beside: Sequence[float],
+    details: Mapping[str, object],
+) -> None:
+    """Keep the latencies [s] beside a load, with those without it as their floor."""
+    for which in (50.0, 99.0):
+        floor = Floor("the same without the load", (percentile(alone, which),))
+        asked = {"asked": len(beside), "asked_alone": len(alone), **details}
+        suite.note(f"{name} p{which:.0f}", events, "ms", [percentile(beside, which)], floor, asked)
 
 
 def check(suite: Suite, events: Events, probes: dict[str, list[bytes]]) -> None:
@@ -61,25 +77,16 @@ def cones(suite: Suite, events: Events, number: int) -> list[bytes]:
     return [suite.server.get(path(events), RA=ra, DEC=dec, SR=0.5) for ra, dec in centres]
 
 
-def probe(
-    suite: Suite, events: Events, name: str, requests: list[bytes], details: Mapping[str, object] | None = None
-) -> None:
-    """One client that asks without pause for a time, over one connection; at least once."""
+def probe(suite: Suite, requests: list[bytes]) -> list[float]:
+    """Latencies [s] of one client that asks without pause for a time, over one connection; at least once."""
     seconds: list[float] = []
     until = time.perf_counter() + suite.effort.seconds(SECONDS)
     with Client(suite.server) as asking:
         while not seconds or time.perf_counter() < until:
             reply = asking.send(requests[len(seconds) % len(requests)])
-            assert reply.status == 200, f"{name}: HTTP {reply.status}"
+            assert reply.status == 200, f"HTTP {reply.status}"
             seconds.append(reply.seconds)
-    for which in (50.0, 99.0):
-        suite.note(
-            f"{name} p{which:.0f}",
-            events,
-            "ms",
-            [percentile(seconds, which)],
-            details={"asked": len(seconds), **(details or {})},
-        )
+    return seconds
 
 
 def joins_running(suite: Suite) -> int:
@@ -103,26 +110,19 @@ def wait_until_idle(suite: Suite) -> None:
 def beside_slow_reader(suite: Suite, events: Events, requests: list[bytes]) -> None:
     """Cone searches by the clock, alone and while a download is held open."""
     seconds = suite.effort.seconds(RATE_SECONDS)
-    everything = suite.server.tap(f"SELECT * FROM {events.name}", MAXREC=EVERYTHING)
-    for name in ("no reader", "slow reader"):
-        with slow_reader(suite, everything if name == "slow reader" else None) as taken:
-            load = open_loop(suite.server, requests, rate=RATE, seconds=seconds)
-        assert load.latencies, load.failed
-        details = {"failed": load.failed, "client_cores": load.client_share, "taken_bytes": taken[0]}
-        for which in (50.0, 99.0):
-            suite.note(
-                f"{name}, cone p{which:.0f}", events, "ms", [percentile(load.latencies, which)],
-                details=details,
-            )  # fmt: skip
+    alone = open_loop(suite.server, requests, rate=RATE, seconds=seconds)
+    with slow_reader(suite, suite.server.tap(f"SELECT * FROM {events.name}", MAXREC=EVERYTHING)) as taken:
+        beside = open_loop(suite.server, requests, rate=RATE, seconds=seconds)
+    assert alone.latencies, alone.failed
+    assert beside.latencies, beside.failed
+    details = {"failed": beside.failed, "client_cores": beside.client_share, "taken_bytes": taken[0]}
+    tell(suite, events, "slow reader, cone", alone.latencies, beside.latencies, details)
 
 
 @contextmanager
-def slow_reader(suite: Suite, request: bytes | None) -> Iterator[list[int]]:
+def slow_reader(suite: Suite, request: bytes) -> Iterator[list[int]]:
     """A client that reads an answer slowly until the block ends; gives the bytes that it has taken."""
     taken = [0]
-    if request is None:
-        yield taken
-        return
     stopped = threading.Event()
 
     def read(connection: socket.socket) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -116,7 +117,7 @@ class Suite:
         return psycopg.connect(self.access.reader.conninfo, autocommit=True)
 
     def run(self, name: str, section: Callable[[Suite, Events], None], events: Events) -> None:
-        """Run a section; one whose answers are wrong ends early."""
+        """Run a section; one whose answers are wrong, or that gets none, ends early and counts as wrong."""
         self.section = name
         self.console.rule(f"{name}, {events.rows:,} rows", align="left")
         started = time.perf_counter()
@@ -124,4 +125,7 @@ class Suite:
             section(self, events)
         except WrongAnswerError as wrong:
             self.console.print(f"WRONG ANSWER: {wrong}", style="red", markup=False)
+        except (AssertionError, OSError, psycopg.Error, subprocess.SubprocessError) as problem:
+            self.checks.append(Check(name, "comes to its end", events.rows, "it does", repr(problem)))
+            self.console.print(f"FAILED: {problem!r}", style="red", markup=False)
         self.seconds[f"{name}, {events.rows}"] = time.perf_counter() - started
