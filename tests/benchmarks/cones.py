@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from tests.benchmarks import client, floors, judges
@@ -14,6 +12,8 @@ from tests.benchmarks.suite import Suite
 
 REQUESTS = {0.1: 500, 1.0: 500, 5.0: 200, 20.0: 50}
 """Radii [deg], and requests of one client in a round."""
+
+CONNECTIONS = {"new connections": False, "kept connection": True}
 
 CLIENTS = 8
 SECONDS = 2.0
@@ -31,7 +31,9 @@ def measure(suite: Suite, events: Events) -> None:
         for ra, dec in CHECKED:
             check(suite, events, ra, dec, radius)
     for radius, requests in REQUESTS.items():
-        one_client(suite, events, radius, suite.effort.count(requests if events.rows <= 1_000_000 else requests // 4))
+        number = suite.effort.count(requests if events.rows <= 1_000_000 else requests // 4)
+        for connections in CONNECTIONS:
+            one_client(suite, events, radius, connections, number)
         eight_clients(suite, events, radius)
 
 
@@ -54,36 +56,22 @@ def searches(suite: Suite, events: Events, radius: float, number: int) -> tuple[
     return requests, [floors.cone_values(ra, dec, radius) for ra, dec in centres]
 
 
-def one_client(suite: Suite, events: Events, radius: float, number: int) -> None:
+def one_client(suite: Suite, events: Events, radius: float, connections: str, number: int) -> None:
     """Latencies: of the service, of the bare SQL, and of an empty answer, in turn."""
-    sql = floors.CONE.format(table=events.name)
-    times: dict[tuple[str, float], list[float]] = {}
+    sql, keep_alive = floors.CONE.format(table=events.name), CONNECTIONS[connections]
+    measured = []
     for _ in suite.effort.rounds(events.rows):
         requests, values = searches(suite, events, radius, number)
-        empty = [suite.empty.get("/")] * number
-        bare = floors.latencies(suite.access.reader.conninfo, sql, values)
-        for name, keep_alive in (("new connections", False), ("kept connection", True)):
-            asked = partial(client.ask, keep_alive=keep_alive)
-            seconds = [reply.seconds for reply in asked(suite.server, requests)]
-            least = [reply.seconds for reply in asked(suite.empty, empty)]
-            for which in (50.0, 99.0):
-                times.setdefault((name, which), []).append(percentile(seconds, which))
-                times.setdefault((f"{name} bare", which), []).append(percentile(bare, which))
-                times.setdefault((f"{name} empty", which), []).append(percentile(least, which))
-    for name in ("new connections", "kept connection"):
-        for which in (50.0, 99.0):
-            parts = times[f"{name} bare", which], times[f"{name} empty", which]
-            floor = one_after_the_other(EMPTY, "ms", *parts)
-            suite.note(
-                f"{radius:g} deg, {name}, p{which:.0f}",
-                events,
-                "ms",
-                times[name, which],
-                floor,
-                {"bare_sql": parts[0], "empty_answer": parts[1]},
-            )
-        ratios = [high / low for low, high in zip(times[name, 50.0], times[name, 99.0], strict=True)]
-        suite.note(f"{radius:g} deg, {name}, p99 of p50", events, "times", ratios)
+        by_sql = floors.latencies(suite.access.reader.conninfo, sql, values)
+        empty = client.ask(suite.empty, [suite.empty.get("/")] * number, keep_alive=keep_alive)
+        asked = client.ask(suite.server, requests, keep_alive=keep_alive)
+        measured.append(([reply.seconds for reply in asked], by_sql, [reply.seconds for reply in empty]))
+    for which in (50.0, 99.0):
+        times, bare, least = zip(*([percentile(each, which) for each in one] for one in measured), strict=True)
+        floor, details = one_after_the_other(EMPTY, "ms", bare, least), {"bare_sql": bare, "empty_answer": least}
+        suite.note(f"{radius:g} deg, {connections}, p{which:.0f}", events, "ms", times, floor, details)
+    ratios = [percentile(times, 99) / percentile(times, 50) for times, _, _ in measured]
+    suite.note(f"{radius:g} deg, {connections}, p99 of p50", events, "times", ratios)
 
 
 def eight_clients(suite: Suite, events: Events, radius: float) -> None:
