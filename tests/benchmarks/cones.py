@@ -38,10 +38,14 @@ def measure(suite: Suite, events: Events) -> None:
 
 
 def check(suite: Suite, events: Events, ra: float, dec: float, radius: float) -> None:
-    """Compare one search with brute force."""
+    """Compare one search, and what its floor finds, with brute force."""
+    expected = judges.in_cone(events, ra, dec, radius)
+    with floors.prepared(suite.access.reader.conninfo, floors.CONE.format(table=events.name)) as (statement,):
+        found = statement.run(floors.cone_values(ra, dec, radius))
+    suite.check(f"{radius:g} deg at {ra}, {dec}, bare SQL", events, len(expected), found)
     request = suite.server.get(path(events), RA=ra, DEC=dec, SR=radius, RESPONSEFORMAT="csv", MAXREC=events.rows)
     got = judges.csv_column(client.body_of(suite.server, request), "event_id")
-    suite.check_ids(f"{radius:g} deg at {ra}, {dec}", events, judges.in_cone(events, ra, dec, radius), got)
+    suite.check_ids(f"{radius:g} deg at {ra}, {dec}", events, expected, got)
 
 
 def path(events: Events) -> str:
