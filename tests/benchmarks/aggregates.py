@@ -76,7 +76,7 @@ def time_query(suite: Suite, events: Events, name: str, query: str) -> None:
     request, sql = suite.server.tap(query, MAXREC=EVERYTHING), suite.statement(query).sql
     rounds, bare = [], []
     with suite.reader() as connection:
-        for _ in range(suite.effort.repeats):
+        for _ in suite.effort.rounds(events.rows):
             (reply,) = client.ask(suite.server, [request])
             rounds.append(reply.seconds)
             bare.append(floors.fetch(connection, sql))

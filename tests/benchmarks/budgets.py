@@ -44,7 +44,7 @@ EVERY_SIZE: Final[dict[str, float]] = {
     "votable tabledata, first byte": 50,
     "csv, first byte": 50,
     "fits, first byte": 50,
-    "memory": 300,
+    ", memory": 300,
     "p99 of p50": 3,
     "20 slow joins, cone p99": 50,
     "20 slow joins, availability p99": 10,

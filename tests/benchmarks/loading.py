@@ -27,7 +27,7 @@ def measure(suite: Suite, events: Events) -> None:
     published = is_published(suite, events)
     for suffix in FORMATS:
         file = write(events, suite.files / f"{events.table}.{suffix}")
-        for number in suite.effort.rounds(events.rows)[:3]:
+        for number in suite.effort.few_rounds(events.rows):
             if published or number or rates:
                 succeed(suite, "drop", events.name)
             rates.setdefault(suffix, []).append(events.rows / timed(partial(publish, suite, events, file)))
@@ -104,7 +104,7 @@ def ready_rows(suite: Suite, events: Events) -> Iterator[float]:
                     into.write(block)
             connection.execute(f"CREATE INDEX ON {events.name}_floor (hpx)".encode())
 
-        for _ in suite.effort.rounds(events.rows)[:3]:
+        for _ in suite.effort.few_rounds(events.rows):
             seconds = timed(fill)
             connection.execute(f"DROP TABLE {events.name}_floor".encode())
             yield events.rows / seconds

@@ -52,7 +52,7 @@ def ratios(figures: Sequence[Figure], of: str) -> Points:
 
 def _common(name: str) -> str:
     for ending in ("first byte", "memory", "p99 of p50"):
-        if name.endswith(ending):
+        if name.endswith(f", {ending}"):
             return f"{ending}, worst"
     return name
 

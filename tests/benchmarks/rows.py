@@ -35,7 +35,7 @@ def measure(suite: Suite, events: Events) -> None:
     """Check and time all formats."""
     with peak_memory(suite.service.pid, postmaster(suite.service.state)) as at_rest:
         pass
-    suite.note("before the first, memory", events, "MB", [at_rest.service])
+    suite.note("memory before the first", events, "MB", [at_rest.service])
     floors = floors_of(suite, events)
     for format_ in FORMATS:
         kind = kind_of(format_)
@@ -71,7 +71,7 @@ def check(suite: Suite, events: Events, kind: str, rows: int, request: bytes) ->
 def answers(suite: Suite, events: Events, request: bytes) -> tuple[list[Reply], Peak]:
     """The replies of all rounds, and the highest memory meanwhile."""
     with Client(suite.server) as client, peak_memory(suite.service.pid, postmaster(suite.service.state)) as peak:
-        return [client.send(request) for _ in suite.effort.rounds(events.rows)], peak
+        return [client.send(request) for _ in suite.effort.few_rounds(events.rows)], peak
 
 
 def floors_of(suite: Suite, events: Events) -> dict[tuple[Copied, int], Floor]:
@@ -85,5 +85,5 @@ def copied(suite: Suite, events: Events, rows: int, format_: Copied) -> Floor:
     """Rows a second that psql copies."""
     sql, program = suite.statement(f"SELECT TOP {rows} * FROM {events.name}").sql, psql(suite.service.state)
     conninfo = suite.access.reader.conninfo
-    seconds = [psql_copy(program, conninfo, sql, format_) for _ in suite.effort.rounds(events.rows)]
+    seconds = [psql_copy(program, conninfo, sql, format_) for _ in suite.effort.few_rounds(events.rows)]
     return Floor(f"psql COPY {format_}", tuple(rows / each for each in seconds))

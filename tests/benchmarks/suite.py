@@ -56,6 +56,10 @@ class Effort:
         """The rounds of what takes longer the more rows there are."""
         return range(self.repeats if rows <= 1_000_000 else max(1, self.repeats // 2))
 
+    def few_rounds(self, rows: int) -> range:
+        """The rounds of what takes seconds for a million rows."""
+        return self.rounds(rows)[:3]
+
 
 @dataclass
 class Suite:
