@@ -20,6 +20,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 def main() -> None:
     listener = listen("127.0.0.1", 0)
+    listener.listen(2048)  # from now on clients can connect, and wait
     print(address_of(listener), flush=True)
     config = uvicorn.Config(app, log_config=None, log_level="warning", access_log=False, lifespan="off")
     uvicorn.Server(config).run(sockets=[listener])
