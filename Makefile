@@ -4,13 +4,14 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 # Many tests wait for processes and sockets: two at once for each core. Files are taken in their order: the longest
 # tests, those of conformance, begin first.
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test bench lint format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -20,6 +21,9 @@ demo: $(VENV)/.runtime ## install and serve the simulated sample; DEMO_ARGS="--p
 
 test: $(VENV)/.dev ## run all tests; PYTEST_ARGS="-k cone"
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20 $(PYTEST_ARGS)
+
+bench: $(VENV)/.dev ## measure everything (20 minutes); BENCH_ARGS="--rows 1000000 --only cones rows"
+	$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)
 
 lint: $(VENV)/.dev ## style, types, import contracts
 	$(BIN)/ruff check .
