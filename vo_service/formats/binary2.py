@@ -53,7 +53,7 @@ def encode_rows(batch: pa.RecordBatch, columns: tuple[Column, ...], *, flags: bo
     Raises QueryError for values that their column's datatype cannot hold.
     """
     blocks: list[pa.BinaryArray] = []
-    fixed = [_null_flags(batch)] if flags else []
+    fixed = _null_flags(batch) if flags else []
     for array, column in zip(batch.columns, columns, strict=True):
         field = _field(array, column)
         if isinstance(field, _Fixed):
@@ -90,12 +90,14 @@ def _binary(lengths: NDArray[np.int32], data: bytes | NDArray[Any]) -> pa.Binary
     )
 
 
-def _null_flags(batch: pa.RecordBatch) -> _Fixed:
-    flags = np.zeros((batch.num_rows, batch.num_columns), np.bool_)
+def _null_flags(batch: pa.RecordBatch) -> list[_Fixed]:
+    """The bytes with a bit for each column, the first one highest."""
+    flags = np.zeros((-(-batch.num_columns // 8), batch.num_rows), np.uint8)
     for index, array in enumerate(batch.columns):
         if array.null_count:
-            flags[:, index] = array.is_null().to_numpy(zero_copy_only=False)
-    return _Fixed(np.packbits(flags, axis=1), "u1")
+            missing = array.is_null().to_numpy(zero_copy_only=False).view(np.uint8)
+            flags[index // 8] |= missing << (7 - index % 8)
+    return [_Fixed(octet, "u1") for octet in flags]
 
 
 def _field(array: pa.Array, column: Column) -> _Fixed | _Variable:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
+from functools import lru_cache
+from types import MappingProxyType
 
 from vo_service.errors import UsageError
 from vo_service.formats.arrow import Arrow
@@ -73,6 +75,7 @@ class FormatChoice:
         return self.format.writer(table, self.options)
 
 
+@lru_cache(128)
 def find_format(requested: str | None) -> FormatChoice:
     """The format that a value of RESPONSEFORMAT names: a short name or a MIME type, letter case ignored.
 
@@ -87,7 +90,7 @@ def find_format(requested: str | None) -> FormatChoice:
     essence, options = _parse(wanted)
     for format_ in FORMATS:
         if essence in (_parse(format_.mime_type)[0], *format_.aliases):
-            return FormatChoice(format_, options, wanted if _is_mime(wanted) else format_.mime_type)
+            return FormatChoice(format_, MappingProxyType(options), wanted if _is_mime(wanted) else format_.mime_type)
     raise UsageError(
         f"RESPONSEFORMAT={wanted}: expected one of {', '.join(f.mime_type for f in FORMATS)}, or one of the short names"
         f" {', '.join(a for f in FORMATS for a in f.aliases if '/' not in a or a.startswith('votable/'))}"

