@@ -1,4 +1,4 @@
-"""Elements of XML as text, with what XML cannot hold as it is escaped or replaced: the small parts of large documents."""
+"""Elements of XML as text: for the small parts of documents. What XML cannot hold is escaped or replaced."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,13 +54,20 @@ def timestamps_as_text(array: pa.TimestampArray) -> pa.StringArray:
     return pc.ascii_rtrim(pc.ascii_rtrim(text, "0"), ".")
 
 
-def rows_of_text(cells: list[pa.StringArray], begin: str, between: str, end: str, *, null: str = "") -> bytes:
-    """Rows of cells, each with `begin` before it, `between` its cells and `end` after it; `null` stands for NULL."""
-    rows = pc.binary_join_element_wise(*cells, between, null_handling="replace", null_replacement=null)
-    if not len(rows):
+def rows_of_text(cells: Sequence[pa.StringArray | str], begin: str, between: str, end: str, *, null: str = "") -> bytes:
+    """Rows of cells, with `begin` before them, `between` its cells and `end` after them; `null` stands for NULL.
+
+    A cell may be the same text in all rows, but not the last one.
+    """
+    if not len(cells[-1]):
         return b""
-    everything = pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows)
-    return b"".join((begin.encode(), pc.binary_join(everything, end + begin)[0].as_buffer(), end.encode()))
+    joined = partial(pc.binary_join_element_wise, null_handling="replace", null_replacement=null)
+    rows = list(cells)
+    # Joined to single cells, what begins and ends rows costs less than rows joined once more.
+    if begin:
+        rows[0] = joined(begin, rows[0], "")
+    rows[-1] = joined(rows[-1], end, "")
+    return bytes_of(joined(*rows, between)).tobytes()
 
 
 def lists_of_text(array: pa.ListArray, elements: pa.StringArray, between: str) -> pa.StringArray:
