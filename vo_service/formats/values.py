@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -62,12 +62,18 @@ def rows_of_text(cells: Sequence[pa.StringArray | str], begin: str, between: str
     if not len(cells[-1]):
         return b""
     joined = partial(pc.binary_join_element_wise, null_handling="replace", null_replacement=null)
-    rows = list(cells)
+    rows = [_same(cell) if isinstance(cell, str) else cell for cell in cells]
     # Joined to single cells, what begins and ends rows costs less than rows joined once more.
     if begin:
-        rows[0] = joined(begin, rows[0], "")
-    rows[-1] = joined(rows[-1], end, "")
-    return bytes_of(joined(*rows, between)).tobytes()
+        rows[0] = joined(_same(begin), rows[0], _same(""))
+    rows[-1] = joined(rows[-1], _same(end), _same(""))
+    return bytes_of(joined(*rows, _same(between))).tobytes()
+
+
+@lru_cache(64)
+def _same(text: str) -> pa.StringScalar:
+    """A text that is the same in all rows; to make one takes longer than to join a few rows."""
+    return pa.scalar(text)
 
 
 def lists_of_text(array: pa.ListArray, elements: pa.StringArray, between: str) -> pa.StringArray:
