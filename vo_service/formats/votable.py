@@ -97,10 +97,11 @@ class _Binary:
 
     def encode(self, batch: pa.RecordBatch) -> bytes:
         known = batch if self._flags else without_null(batch, self._columns)
-        data = self._left + encode_rows(known, self._columns, flags=self._flags)
+        rows = encode_rows(known, self._columns, flags=self._flags).data
+        data = memoryview(self._left + rows) if self._left else rows
         whole = len(data) - len(data) % 3
-        self._left = data[whole:]
-        return pybase64.b64encode(memoryview(data)[:whole])
+        self._left = data[whole:].tobytes()
+        return pybase64.b64encode(data[:whole])
 
     def finish(self) -> bytes:
         return pybase64.b64encode(self._left)
