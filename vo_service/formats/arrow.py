@@ -16,8 +16,8 @@ from vo_service.catalog.model import Column
 from vo_service.database.arrow import arrow_type
 from vo_service.errors import QueryError
 from vo_service.formats.base import Info, ResultTable, Writer
+from vo_service.formats.head import metadata_document
 from vo_service.formats.outlet import Outlet
-from vo_service.formats.votable import metadata_document
 
 _ATTRIBUTES = ("datatype", "arraysize", "xtype", "unit", "ucd", "utype", "description")
 

@@ -47,13 +47,13 @@ class _Variable:
     data: pa.BinaryArray
 
 
-def encode_rows(batch: pa.RecordBatch, columns: tuple[Column, ...], *, flags: bool = True) -> bytes:
-    """The rows of a batch, in order; with `flags`, in BINARY2.
+def encode_rows(batch: pa.RecordBatch, columns: tuple[Column, ...], *, flags: bool = True) -> NDArray[np.uint8]:
+    """The bytes of the rows of a batch, in order; with `flags`, in BINARY2.
 
     Raises QueryError for values that their column's datatype cannot hold.
     """
     blocks: list[pa.BinaryArray] = []
-    fixed = [_null_flags(batch)] if flags else []
+    fixed = _null_flags(batch) if flags else []
     for array, column in zip(batch.columns, columns, strict=True):
         field = _field(array, column)
         if isinstance(field, _Fixed):
@@ -66,36 +66,38 @@ def encode_rows(batch: pa.RecordBatch, columns: tuple[Column, ...], *, flags: bo
         return _together(fixed)
     if fixed:
         blocks.append(_widths_equal(_together(fixed), batch.num_rows))
-    return bytes_of(pc.binary_join_element_wise(*blocks, b"")).tobytes()
+    return bytes_of(pc.binary_join_element_wise(*blocks, b""))
 
 
-def _together(fields: list[_Fixed]) -> bytes:
+def _together(fields: list[_Fixed]) -> NDArray[np.uint8]:
     """Fields of fixed width as rows."""
     layout = [(f"f{i}", field.dtype, field.values.shape[1:]) for i, field in enumerate(fields)]
     rows = np.empty(len(fields[0].values), layout)
     for (name, _, _), field in zip(layout, fields, strict=True):
         rows[name] = field.values
-    return rows.tobytes()
+    return rows.view(np.uint8)
 
 
-def _widths_equal(rows: bytes, count: int) -> pa.BinaryArray:
+def _widths_equal(rows: NDArray[np.uint8], count: int) -> pa.BinaryArray:
     """Rows of one width as values of an Arrow array."""
     return _binary(np.full(count, len(rows) // max(count, 1), np.int32), rows)
 
 
-def _binary(lengths: NDArray[np.int32], data: bytes | NDArray[Any]) -> pa.BinaryArray:
+def _binary(lengths: NDArray[np.int32], data: NDArray[Any]) -> pa.BinaryArray:
     """Values that follow each other in `data`, from their lengths in bytes."""
     return pa.Array.from_buffers(
         pa.binary(), len(lengths), [None, pa.py_buffer(offsets_from(lengths)), pa.py_buffer(data)]
     )
 
 
-def _null_flags(batch: pa.RecordBatch) -> _Fixed:
-    flags = np.zeros((batch.num_rows, batch.num_columns), np.bool_)
+def _null_flags(batch: pa.RecordBatch) -> list[_Fixed]:
+    """The bytes with a bit for each column, the first one highest."""
+    flags = np.zeros((-(-batch.num_columns // 8), batch.num_rows), np.uint8)
     for index, array in enumerate(batch.columns):
         if array.null_count:
-            flags[:, index] = array.is_null().to_numpy(zero_copy_only=False)
-    return _Fixed(np.packbits(flags, axis=1), "u1")
+            missing = array.is_null().to_numpy(zero_copy_only=False).view(np.uint8)
+            flags[index // 8] |= missing << (7 - index % 8)
+    return [_Fixed(octet, "u1") for octet in flags]
 
 
 def _field(array: pa.Array, column: Column) -> _Fixed | _Variable:

@@ -20,9 +20,9 @@ from astropy.io import fits
 from vo_service.errors import QueryError
 from vo_service.formats.base import Info, ResultTable, Writer
 from vo_service.formats.fits_fields import Field
+from vo_service.formats.head import metadata_document
 from vo_service.formats.spool import Spool
 from vo_service.formats.systems import UNKNOWN_SCALE, is_position, time_system
-from vo_service.formats.votable import metadata_document
 
 BLOCK = 2880
 """Headers and data fill blocks of this size, in bytes (section 3.1)."""

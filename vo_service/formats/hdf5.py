@@ -34,9 +34,9 @@ from numpy.typing import NDArray
 
 from vo_service.errors import QueryError
 from vo_service.formats.base import Info, ResultTable
+from vo_service.formats.head import metadata_document
 from vo_service.formats.made_file import Field, FileWriter, unique
 from vo_service.formats.values import bytes_of, filled, list_lengths
-from vo_service.formats.votable import metadata_document
 
 LONGEST = 255
 """Bytes of the longest string of a column whose strings have a fixed length."""

@@ -32,6 +32,7 @@ from vo_service.formats.values import (
     bytes_of,
     filled,
     lists_of_text,
+    numbers_as_text,
     rows_of_text,
 )
 
@@ -111,8 +112,8 @@ def _values(array: pa.Array) -> pa.StringArray:
     if pa.types.is_list(kind):
         elements = filled(_values(array.flatten()), "null")
         return pc.binary_join_element_wise("[", lists_of_text(array, elements, ", "), "]", "")
-    if pa.types.is_floating(kind):
-        return pc.if_else(pc.is_finite(array), array.cast(pa.string()), None)
+    if pa.types.is_floating(kind) or pa.types.is_integer(kind):
+        return numbers_as_text(array, "null")
     return array.cast(pa.string())
 
 

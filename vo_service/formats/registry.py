@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
+from functools import lru_cache
+from types import MappingProxyType
 
 from vo_service.errors import UsageError
 from vo_service.formats.arrow import Arrow
@@ -73,6 +75,7 @@ class FormatChoice:
         return self.format.writer(table, self.options)
 
 
+@lru_cache(128)
 def find_format(requested: str | None) -> FormatChoice:
     """The format that a value of RESPONSEFORMAT names: a short name or a MIME type, letter case ignored.
 
@@ -85,9 +88,9 @@ def find_format(requested: str | None) -> FormatChoice:
         return FormatChoice(FORMATS[0], {}, FORMATS[0].mime_type)
     wanted = requested.strip().replace("x-votable xml", "x-votable+xml")
     essence, options = _parse(wanted)
-    if essence in _BY_NAME:
-        format_ = _BY_NAME[essence]
-        return FormatChoice(format_, options, wanted if _is_mime(wanted) else format_.mime_type)
+    for format_ in FORMATS:
+        if essence in (_parse(format_.mime_type)[0], *format_.aliases):
+            return FormatChoice(format_, MappingProxyType(options), wanted if _is_mime(wanted) else format_.mime_type)
     raise UsageError(
         f"RESPONSEFORMAT={wanted}: expected one of {', '.join(f.mime_type for f in FORMATS)}, or one of the short names"
         f" {', '.join(a for f in FORMATS for a in f.aliases if '/' not in a or a.startswith('votable/'))}"
@@ -112,9 +115,3 @@ def _parse(mime_type: str) -> tuple[str, dict[str, str]]:
     message["content-type"] = mime_type.lower()
     parameters = message.get_params() or [("", "")]
     return parameters[0][0].strip(), {name: value.strip() for name, value in parameters[1:] if name}
-
-
-_BY_NAME: dict[str, Format] = {
-    name: format_ for format_ in reversed(FORMATS) for name in (_parse(format_.mime_type)[0], *format_.aliases)
-}
-"""By what a request may call it; of two with one name it is the first."""

@@ -28,9 +28,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vo_service.formats.base import Info, ResultTable
+from vo_service.formats.head import metadata_document
 from vo_service.formats.made_file import Field, FileWriter, flat, unique
 from vo_service.formats.values import bytes_of, filled, offsets_from
-from vo_service.formats.votable import metadata_document
 
 BLOCK_BYTES = 4_000_000
 """Size of the values of a block of rows, which makes a basket for each branch, in bytes of memory."""

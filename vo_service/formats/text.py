@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vo_service.formats.base import ResultTable, Writer
-from vo_service.formats.values import as_text, rows_of_text
+from vo_service.formats.values import as_text, contains_any, filled, rows_of_text
 
 WIDEST = 60
 """Characters to which a column is padded at most; longer values stand as they are."""
@@ -40,16 +40,16 @@ class TextWriter(Writer):
         return b""
 
     def batch(self, batch: pa.RecordBatch) -> bytes:
-        columns = [_one_line(as_text(array)) for array in batch.columns]
+        columns = [_one_line(array) for array in batch.columns]
         head = b""
         if not self._widths:
             self._widths = [self._width(i, column) for i, column in enumerate(columns)]
             head = self._head()
         padded = [
-            _pad(column, width, right=not pa.types.is_string(array.type))
+            _pad(column, width, is_text=pa.types.is_string(array.type))
             for column, width, array in zip(columns, self._widths, batch.columns, strict=True)
         ]
-        rows = pc.utf8_rtrim_whitespace(pc.binary_join_element_wise(*padded, "  "))
+        rows = pc.ascii_rtrim(pc.binary_join_element_wise(*padded, "  "), " ")
         return head + rows_of_text([rows], "", "", "\n")
 
     def end(self) -> tuple[bytes, ...]:
@@ -76,9 +76,15 @@ class TextWriter(Writer):
         return self._head()
 
 
-def _one_line(column: pa.StringArray) -> pa.StringArray:
-    return pc.replace_substring_regex(column.fill_null(""), pattern=r"\s+", replacement=" ")
+def _one_line(array: pa.Array) -> pa.StringArray:
+    """The values as text without line ends and tabs; NULL is empty."""
+    text = filled(as_text(array), "")
+    return pc.replace_substring_regex(text, pattern=r"\s+", replacement=" ") if _has_space(text) else text
 
 
-def _pad(column: pa.StringArray, width: int, *, right: bool) -> pa.StringArray:
-    return pc.utf8_lpad(column, width, " ") if right else pc.utf8_rpad(column, width, " ")
+def _has_space(text: pa.StringArray) -> bool:
+    return contains_any(text, *"\t\n\f\r", "  ")
+
+
+def _pad(column: pa.StringArray, width: int, *, is_text: bool) -> pa.StringArray:
+    return pc.utf8_rpad(column, width, " ") if is_text else pc.ascii_lpad(column, width, " ")

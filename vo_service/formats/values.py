@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from typing import Any
+
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -26,6 +31,8 @@ def as_text(array: pa.Array) -> pa.StringArray:
         return array
     if pa.types.is_floating(kind):
         return _floats_as_text(array)
+    if pa.types.is_integer(kind):
+        return numbers_as_text(array)
     if pa.types.is_timestamp(kind):
         return timestamps_as_text(array)
     if pa.types.is_list(kind):
@@ -47,13 +54,26 @@ def timestamps_as_text(array: pa.TimestampArray) -> pa.StringArray:
     return pc.ascii_rtrim(pc.ascii_rtrim(text, "0"), ".")
 
 
-def rows_of_text(cells: list[pa.StringArray], begin: str, between: str, end: str, *, null: str = "") -> bytes:
-    """Rows of cells, each with `begin` before it, `between` its cells and `end` after it; `null` stands for NULL."""
-    rows = pc.binary_join_element_wise(*cells, between, null_handling="replace", null_replacement=null)
-    if not len(rows):
+def rows_of_text(cells: Sequence[pa.StringArray | str], begin: str, between: str, end: str, *, null: str = "") -> bytes:
+    """Rows of cells, with `begin` before them, `between` its cells and `end` after them; `null` stands for NULL.
+
+    A cell may be the same text in all rows, but not the last one.
+    """
+    if not len(cells[-1]):
         return b""
-    everything = pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows)
-    return b"".join((begin.encode(), pc.binary_join(everything, end + begin)[0].as_buffer(), end.encode()))
+    joined = partial(pc.binary_join_element_wise, null_handling="replace", null_replacement=null)
+    rows = [_same(cell) if isinstance(cell, str) else cell for cell in cells]
+    # Joined to single cells, what begins and ends rows costs less than rows joined once more.
+    if begin:
+        rows[0] = joined(_same(begin), rows[0], _same(""))
+    rows[-1] = joined(rows[-1], _same(end), _same(""))
+    return bytes_of(joined(*rows, _same(between))).tobytes()
+
+
+@lru_cache(64)
+def _same(text: str) -> pa.StringScalar:
+    """A text that is the same in all rows; to make one takes longer than to join a few rows."""
+    return pa.scalar(text)
 
 
 def lists_of_text(array: pa.ListArray, elements: pa.StringArray, between: str) -> pa.StringArray:
@@ -107,12 +127,49 @@ def list_lengths(array: pa.ListArray) -> NDArray[np.int32]:
     return lengths
 
 
+def numbers_as_text(array: pa.Array, not_finite: str = "NaN") -> pa.StringArray:
+    """Integers or floating-point numbers in the fewest digits that read back the same; NULL stays NULL.
+
+    `not_finite` stands for NaN and the infinities. orjson writes a column in a quarter of the time of Arrow's cast.
+    """
+    count = len(array)
+    if not count:
+        return pa.array([], pa.string())
+    numbers = plain_numbers(array)
+    text = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] + b","
+    # To look into the numbers costs a tenth of looking through the text.
+    are_finite = np.isfinite(numbers).all()
+    if not are_finite:
+        text = text.replace(b"null", not_finite.encode())
+    if numbers.dtype.kind == "f" and not (are_finite and (numbers != np.trunc(numbers)).all()):
+        text = text.replace(b".0,", b",")
+    # What is before a slice's offset has no text.
+    offsets = np.zeros(array.offset + count + 1, np.int32)
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord(","))
+    np.subtract(ends, np.arange(count), out=offsets[array.offset + 1 :], casting="unsafe")
+    return pa.StringArray.from_buffers(
+        count,
+        pa.py_buffer(offsets),
+        pa.py_buffer(text.translate(None, b",")),
+        array.buffers()[0],
+        array.null_count,
+        array.offset,
+    )
+
+
 def _floats_as_text(array: pa.FloatingPointArray) -> pa.StringArray:
-    text = array.cast(pa.string())
-    if pc.all(pc.is_finite(array)).as_py() in (True, None):
+    text = numbers_as_text(array)
+    if not np.isinf(plain_numbers(array)).any():
         return text
-    text = pc.if_else(pc.is_nan(array), "NaN", text)
     return pc.if_else(pc.is_inf(array), pc.if_else(pc.greater(array, 0), "+Inf", "-Inf"), text)
+
+
+def plain_numbers(array: pa.Array) -> NDArray[Any]:
+    """The numbers of an array without copying them; any number stands where NULL is."""
+    dtype = np.dtype(array.type.to_pandas_dtype())
+    if not len(array):
+        return np.empty(0, dtype)
+    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)
 
 
 def bytes_as_lists(array: pa.BinaryArray) -> pa.ListArray:
