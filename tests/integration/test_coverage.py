@@ -25,7 +25,7 @@ from tests.support.served import served
 from vo_service.app import OWN
 from vo_service.catalog.description import Description, load_description
 from vo_service.catalog.store import read_catalog
-from vo_service.coverage import measure
+from vo_service.coverage import gather
 from vo_service.coverage.documents import moc_ascii, moc_json
 from vo_service.coverage.model import Coverage, TimeMoc
 from vo_service.coverage.store import coverage_of
@@ -197,14 +197,14 @@ def test_the_order_is_as_deep_as_the_number_of_cells_allows(access: Access, tmp_
     one = found(access)
     assert one.space is not None
     assert one.time is not None
-    assert (one.space.order, one.time.order) == (max(measure.SPACE_ORDERS), measure.DEEPEST_TIME)
+    assert (one.space.order, one.time.order) == (max(gather.SPACE_ORDERS), gather.DEEPEST_TIME)
     put(access, tmp_path, simulated(9000))
     many = found(access)
     assert many.space is not None
     assert many.time is not None
     assert 3 < many.space.order < one.space.order
-    assert number_of_cells(many) <= measure.CELLS
-    assert 1024 < 1800 * 86_400_000_000 >> (61 - many.time.order) <= measure.TIME_CELLS
+    assert number_of_cells(many) <= gather.CELLS
+    assert 1024 < 1800 * 86_400_000_000 >> (61 - many.time.order) <= gather.TIME_CELLS
 
 
 def number_of_cells(coverage: Coverage) -> int:
@@ -371,4 +371,4 @@ def test_real_events_are_in_their_moc(access: Access, shared: Path, tmp_path: Pa
     assert len(rows) == FILES[name][1]
     assert moc.contains_lonlat(rows[:, 0] * u.deg, rows[:, 1] * u.deg).all()
     assert coverage.space.order == moc.max_order == ORDERS[name]
-    assert number_of_cells(coverage) <= measure.CELLS
+    assert number_of_cells(coverage) <= gather.CELLS

@@ -47,6 +47,12 @@ class Axes:
     def __bool__(self) -> bool:
         return any((self.position, self.time, self.energy))
 
+    @property
+    def names(self) -> tuple[object, ...]:
+        """Which columns they are, and what their numbers count: where these are equal, so are the axes."""
+        time = self.time and (self.time.column.name, self.time.is_mjd, self.time.scale)
+        return self.position, time, self.energy and (self.energy.column.name, self.energy.ev)
+
 
 def axes_of(table: Table) -> Axes:
     """The axes of a published table."""

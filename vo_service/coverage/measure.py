@@ -1,4 +1,5 @@
-"""Measuring the coverage of a table by SQL. Memory and answers stay small whatever the number of rows.
+"""Measuring the coverage of a table that is there already, by SQL: tables that grow while the service runs, and those
+that were loaded before coverage was gathered (`gather`). Memory and answers stay small whatever the number of rows.
 
 Cells of the sky are found by jumping along the index of the HEALPix column from one occupied cell to the next: the work
 grows with the number of cells, not of rows. Times and energies have no index that one could count on: they cost two
@@ -17,6 +18,16 @@ from psycopg import sql
 from vo_service.catalog.model import HPX_COLUMN, Column, Table
 from vo_service.coverage.axes import MJD_RANGE, EnergyAxis, TimeAxis, axes_of
 from vo_service.coverage.cells import SPACE_BITS, cells_by_order
+from vo_service.coverage.gather import (
+    CELLS,
+    DEEPEST_TIME,
+    OCCUPIED,
+    SLICE_SPACE_ORDER,
+    SLICES,
+    SPACE_ORDERS,
+    TIME_CELLS,
+    smallest_shift,
+)
 from vo_service.coverage.model import (
     TIME_ORDER,
     Coverage,
@@ -32,25 +43,6 @@ from vo_service.sky.healpix import ORDER
 from vo_service.sky.moc import Moc
 
 Connection = psycopg.Connection[Any]
-
-CELLS: Final = 6000
-"""Cells of the sky that a MOC has at most, large ones counted as one: its order is the deepest that keeps to it."""
-
-OCCUPIED: Final = 50_000
-"""Occupied cells of one order that are looked at, at most: bounds the work where nearly all of the sky is covered."""
-
-SPACE_ORDERS: Final = range(3, 11)
-"""Orders that MOCs of space may have: cells of 7.3 degrees to 3.4 minutes of arc."""
-
-TIME_CELLS: Final = 2048
-SLICES: Final = 32
-"""Cells of equal length that a time MOC, and the times of a space-time MOC, have at most."""
-
-DEEPEST_TIME: Final = 41
-"""Order of time with cells of about a second: no MOC is finer."""
-
-SLICE_SPACE_ORDER: Final = 4
-"""Deepest order of space in space-time MOCs: cells of 3.7 degrees."""
 
 
 def measure(connection: Connection, table: Table) -> Coverage:
@@ -157,18 +149,10 @@ class _Bins:
 
 def _bins(interval: tuple[float, float], scale: str) -> _Bins:
     first, last = to_microseconds(np.array(interval), scale).tolist()
-    shift = _shift(first, last, TIME_CELLS, TIME_ORDER - DEEPEST_TIME)
+    shift = smallest_shift(first, last, TIME_CELLS, TIME_ORDER - DEEPEST_TIME)
     numbers = np.arange(first >> shift, (last >> shift) + 2, dtype=np.int64)
-    slice_shift = _shift(first, last, SLICES, shift) - shift
+    slice_shift = smallest_shift(first, last, SLICES, shift) - shift
     return _Bins(TIME_ORDER - shift, first >> shift, from_microseconds(numbers << shift, scale), slice_shift)
-
-
-def _shift(first: int, last: int, cells: int, least: int) -> int:
-    """The smallest shift, from `least` on, by which at most so many cells hold an interval."""
-    shift = least
-    while (last >> shift) - (first >> shift) >= cells:
-        shift += 1
-    return shift
 
 
 _OCCUPIED_TIMES: Final = """

@@ -16,9 +16,10 @@ Connection = psycopg.Connection[Any]
 _COVERAGE = TypeAdapter(Coverage)
 
 
-def record_coverage(connection: Connection, table: Table) -> Coverage:
-    """Measure what a published table covers, and keep it; part of the caller's transaction."""
-    coverage = measure(connection, table)
+def record_coverage(connection: Connection, table: Table, coverage: Coverage | None = None) -> Coverage:
+    """Keep what a published table covers, which is measured if it is not known; part of the caller's transaction."""
+    if coverage is None:
+        coverage = measure(connection, table)
     connection.execute(
         "INSERT INTO vo_service.coverage AS c (schema_name, table_name, measured) VALUES (%s, %s, %s)"
         " ON CONFLICT (schema_name, table_name) DO UPDATE SET measured = EXCLUDED.measured, measured_at = now()",
@@ -33,8 +34,14 @@ def coverage_of(connection: Connection, table: Table) -> Coverage:
     Tables that grow while the service runs, and those that an earlier version of the service published, have nothing
     kept: they are measured now.
     """
+    kept = kept_coverage(connection, table)
+    return measure(connection, table) if kept is None else kept
+
+
+def kept_coverage(connection: Connection, table: Table) -> Coverage | None:
+    """What is kept of a published table, if anything is."""
     kept = connection.execute(
         "SELECT measured::text FROM vo_service.coverage WHERE schema_name = %s AND table_name = %s",
         (table.schema, table.name),
     ).fetchone()
-    return measure(connection, table) if kept is None else _COVERAGE.validate_json(kept[0])
+    return None if kept is None else _COVERAGE.validate_json(kept[0])

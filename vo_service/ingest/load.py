@@ -23,7 +23,10 @@ from vo_service.catalog.description import Description
 from vo_service.catalog.description_input import Rank, TableInput
 from vo_service.catalog.model import Catalog, ForeignKey, Table, adql_name
 from vo_service.catalog.store import publish_schema, publish_table, read_catalog
-from vo_service.coverage.store import record_coverage
+from vo_service.coverage.axes import axes_of
+from vo_service.coverage.gather import Gathering
+from vo_service.coverage.model import Coverage
+from vo_service.coverage.store import kept_coverage, record_coverage
 from vo_service.database.access import Access
 from vo_service.database.failures import connect
 from vo_service.errors import IngestError
@@ -99,8 +102,9 @@ def load(
                 table_load.run(files, access.reader.name, progress or (lambda *_: None))
             tables = tuple(table_load.result() for table_load in loads)
             _publish(connection, description, tables, catalog)
-            for table in tables:
-                record_event_list(connection, table, record_coverage(connection, table))
+            for table, table_load in zip(tables, loads, strict=True):
+                coverage = record_coverage(connection, table, table_load.coverage())
+                record_event_list(connection, table, coverage)
             connection.commit()
         except BadRowError as error:
             raise IngestError(
@@ -162,6 +166,7 @@ class _TableLoad:
         self._append = mode == "append"
         if self._append:
             _check_same(table, published, source)
+        self.tally.gathering = self._gathering()
         # Where the rows are written.
         self._target = table if self._append else replace(table, name=_working_name(table))
 
@@ -184,6 +189,18 @@ class _TableLoad:
             columns = self.tally.summary.describe(self._table.columns, self._published.columns)
             return replace(self._table, rows=self._published.rows + loaded, columns=columns)
         return replace(self._table, rows=loaded, columns=self.tally.summary.describe(self._table.columns))
+
+    def coverage(self) -> Coverage | None:
+        """What the table covers now; None if that must be measured."""
+        return None if self.tally.gathering is None else self.tally.gathering.coverage()
+
+    def _gathering(self) -> Gathering | None:
+        """To be told of the rows that come; knows of those that are there. None if these must be measured."""
+        if not self._append or self._published is None:
+            return Gathering(self._table)
+        kept = kept_coverage(self._connection, self._table)
+        same = axes_of(self._published).names == axes_of(self._table).names
+        return Gathering(self._table, kept) if kept is not None and same else None
 
     def _create(self) -> None:
         schema = sql.Identifier(self._table.schema)

@@ -13,10 +13,12 @@ import pyarrow as pa
 from vo_service.catalog.description_input import ColumnSource, FileOptions, PositionSource, Rank, TableInput
 from vo_service.catalog.model import Column, Table
 from vo_service.catalog.vocabulary.unit import conversion_factor, read_unit
+from vo_service.coverage.gather import Gathering
 from vo_service.database.arrow import arrow_type
 from vo_service.errors import IngestError
 from vo_service.ingest.convert import convert
 from vo_service.ingest.copy_binary import encode_rows
+from vo_service.ingest.cover import gather
 from vo_service.ingest.flaws import Flaws
 from vo_service.ingest.order import Block
 from vo_service.ingest.position import check_position, index_where_possible, to_icrs
@@ -50,7 +52,8 @@ class Tally:
     reasons: list[str] = field(default_factory=list)
     """Why rows were left out, for the first of them: file, row and what was wrong."""
     summary: Summary = field(default_factory=Summary)
-    """Of the rows that were not left out."""
+    gathering: Gathering | None = None
+    """What the rows that were not left out hold and cover; the coverage only of those that are loaded."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ def encode_files(
                 kept = pa.array(~flaws.bad)
                 columns, keys = [column.filter(kept) for column in columns], keys[~flaws.bad]
             tally.summary.add(columns[: len(table.columns)])
+            if tally.gathering is not None:
+                gather(tally.gathering, table, columns, keys)
             row += batch.num_rows
             tally.read += batch.num_rows
             progress("reading", tally.read, total)
