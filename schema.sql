@@ -436,8 +436,8 @@ BEGIN
 END $$;
 
 -- The ranges of a box around a cell: so many pixels each way, spread over even bits; fewer where the map is that of the
--- equator. The box is cut where cells begin that are two to four times as large, so into four at most; the part of it
--- in a cell lies between the numbers of two of its corners. Beyond a face's edge whole cells are taken.
+-- equator. Cells that are at least as large as the box cut it into four at most; the part of it in a cell lies between
+-- the numbers of two of its corners.
 CREATE OR REPLACE FUNCTION adql.box_ranges(center bigint, equator bigint, anywhere bigint) RETURNS bigint[]
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
