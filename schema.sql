@@ -403,56 +403,99 @@ BEGIN
     RETURN ARRAY[45 * (east - 8 * floor(east / 8)), sign(north) * (90 - 2 * degrees(asin(rest / sqrt(6))))];
 END $$;
 
--- Cells of order 29 that hold a disc: nine ranges [first, last] of a cell that is at least as large and its neighbours.
--- The cells' order is the finest in which no disc around a point of a cell reaches beyond its neighbours: 0.67 of a
--- cell's mean width were found to be enough.
-CREATE OR REPLACE FUNCTION adql.disc_ranges(center bigint, radius double precision) RETURNS bigint[]
+-- Pixels of order 29 by which x or y of a cell's place can change at most within a radius, and one for rounding.
+-- On a face the map stretches by up to 1.4521, where it is that of the equator by up to 1.0207.
+CREATE OR REPLACE FUNCTION adql.reach(radius double precision, stretch double precision) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT ceil(stretch * radians(greatest(0, least(radius, 36))) * 536870912)::bigint + 1
+$$;
+
+-- The ranges of a box that reaches beyond its face: cells that are at least as large as the box, and so the one that the
+-- centre is in, and three towards which it is nearest at most.
+CREATE OR REPLACE FUNCTION adql.box_ranges_across(center bigint, step bigint) RETURNS bigint[]
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
-    depth integer;
-    shift integer;
-    last bigint;
-    cell bigint;
-    face bigint;
-    x bigint;
-    y bigint;
-    west bigint;
-    east bigint;
-    south bigint;
-    north bigint;
-    nside bigint;
+    shift CONSTANT integer := 2 * floor(ln(step::float8) / ln(4.0::float8) + 1e-9)::integer + 4;
+    last CONSTANT bigint := (1::bigint << least(shift, 58)) - 1;
+    x CONSTANT bigint := adql.even_bits(center & last);
+    y CONSTANT bigint := adql.even_bits((center & last) >> 1);
+    half CONSTANT bigint := 1::bigint << (least(shift, 58) / 2 - 1);
+    place bigint;
+    beside integer := CASE WHEN x < half THEN -3 ELSE 3 END;
+    above integer := CASE WHEN y < half THEN -1 ELSE 1 END;
     n bigint[];
 BEGIN
-    IF radius > 35 THEN
+    IF shift > 58 THEN
         RETURN ARRAY[0, 12 * (1::bigint << 58) - 1];
     END IF;
-    depth := CASE WHEN radius < 1e-7 THEN 28 ELSE least(28, floor(ln(35 / radius) / ln(2.0::float8))::integer) END;
-    shift := 58 - 2 * depth;
-    last := (1::bigint << shift) - 1;
-    cell := (center >> shift) & ((1::bigint << (2 * depth)) - 1);
-    face := center >> 58;
-    -- x and y spread over even and odd bits, as they stand in the number: steps are carried over the other's bits.
-    x := cell & 6148914691236517205;
-    y := cell & 3074457345618258602;
-    nside := 1::bigint << depth;
-    IF x > 0 AND y > 0 AND x < (6148914691236517205 & (nside * nside - 1))
-            AND y < (3074457345618258602 & (nside * nside - 1)) THEN
-        east := ((x | 3074457345618258602) + 1) & 6148914691236517205;
-        west := (x - 1) & 6148914691236517205;
-        north := ((y | 6148914691236517205) + 1) & 3074457345618258602;
-        south := (y - 1) & 3074457345618258602;
-        face := face << (2 * depth);
-        n := ARRAY[face | west | south, face | west | y, face | west | north, face | x | south, face | cell,
-                   face | x | north, face | east | south, face | east | y, face | east | north];
-    ELSE
-        n := adql.cell_and_neighbours(depth, face, adql.even_bits(cell), adql.even_bits(cell >> 1));
-    END IF;
-    RETURN ARRAY[n[1] << shift, (n[1] << shift) + last, n[2] << shift, (n[2] << shift) + last,
-                 n[3] << shift, (n[3] << shift) + last, n[4] << shift, (n[4] << shift) + last,
-                 n[5] << shift, (n[5] << shift) + last, n[6] << shift, (n[6] << shift) + last,
-                 n[7] << shift, (n[7] << shift) + last, n[8] << shift, (n[8] << shift) + last,
-                 n[9] << shift, (n[9] << shift) + last];
+    place := (center & ((1::bigint << 58) - 1)) >> shift;
+    n := adql.cell_and_neighbours(29 - shift / 2, center >> 58, adql.even_bits(place), adql.even_bits(place >> 1));
+    RETURN ARRAY[n[5] << shift, (n[5] << shift) + last, n[5 + beside] << shift, (n[5 + beside] << shift) + last,
+                 n[5 + above] << shift, (n[5 + above] << shift) + last,
+                 n[5 + beside + above] << shift, (n[5 + beside + above] << shift) + last];
 END $$;
+
+-- The ranges of a box around a cell: so many pixels each way, spread over even bits; fewer where the map is that of the
+-- equator. Cells that are at least as large as the box cut it into four at most; the part of it in a cell lies between
+-- the numbers of two of its corners.
+CREATE OR REPLACE FUNCTION adql.box_ranges(center bigint, equator bigint, anywhere bigint) RETURNS bigint[]
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    xs CONSTANT bigint := 96076792050570581;
+    ys CONSTANT bigint := 192153584101141162;
+    face bigint := center >> 58;
+    x bigint := center & xs;
+    y bigint := center & ys;
+    step bigint := equator;
+    shift integer;
+    cell bigint;
+    south bigint;
+    north bigint;
+    west bigint;
+    east bigint;
+    east_cell bigint;
+    north_cell bigint;
+    west_end bigint;
+    south_end bigint;
+BEGIN
+    IF x < anywhere OR x > xs - anywhere OR y < anywhere << 1 OR y > ys - (anywhere << 1) THEN
+        RETURN adql.box_ranges_across(center, anywhere);
+    END IF;
+    -- Faces 4 to 7 are of the equator; of the others the half that is turned to it.
+    IF face < 4 AND ((x | ys) + step & xs) > xs - (((y | xs) + (step << 1) & ys) >> 1)
+            OR face > 7 AND (x - step & xs) <= xs - ((y - (step << 1) & ys) >> 1) THEN
+        step := anywhere;
+    END IF;
+    shift := 2 * floor(ln(step::float8) / ln(4.0::float8) + 1e-9)::integer + 4;
+    cell := -1::bigint << shift;
+    face := face << 58;
+    west := x - step & xs;
+    east := (x | ys) + step & xs;
+    south := y - (step << 1) & ys;
+    north := (y | xs) + (step << 1) & ys;
+    east_cell := east & cell;
+    north_cell := north & cell;
+    west_end := least(east, west | (xs & ~cell));
+    south_end := least(north, south | (ys & ~cell));
+    IF east_cell <= west THEN
+        east_cell := NULL;
+    END IF;
+    IF north_cell <= south THEN
+        north_cell := NULL;
+    END IF;
+    RETURN ARRAY[face | west | south, face | west_end | south_end,
+                 face | east_cell | south, face | east | south_end,
+                 face | west | north_cell, face | west_end | north,
+                 face | east_cell | north_cell, face | east | north];
+END $$;
+
+-- Cells of order 29 that hold a disc: up to four ranges [first, last], null for those that are not needed.
+-- What depends on the radius alone is computed once where it is constant.
+CREATE OR REPLACE FUNCTION adql.disc_ranges(center bigint, radius double precision) RETURNS bigint[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN radius IS NOT NULL THEN
+        adql.box_ranges(center, adql.spread(adql.reach(radius, 1.0208)), adql.spread(adql.reach(radius, 1.4522))) END
+$$;
 
 CREATE OR REPLACE FUNCTION adql.disc_ranges(ra double precision, "dec" double precision, radius double precision)
 RETURNS bigint[]

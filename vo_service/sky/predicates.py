@@ -57,8 +57,8 @@ def within_moc(hpx: str, ranges: Ranges) -> str:
 
 
 def in_listed_ranges(hpx: str, ranges: str) -> str:
-    """The condition that an index lies in one of the nine ranges of an array, as `adql.disc_ranges` gives it."""
-    conditions = (between_listed(hpx, f"{ranges}[{first}]", f"{ranges}[{first + 1}]") for first in range(1, 19, 2))
+    """The condition that an index lies in one of the four ranges of an array, as `adql.disc_ranges` gives it."""
+    conditions = (between_listed(hpx, f"{ranges}[{first}]", f"{ranges}[{first + 1}]") for first in range(1, 9, 2))
     return f"({' OR '.join(conditions)})"
 
 
