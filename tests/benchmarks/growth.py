@@ -1,0 +1,287 @@
+"""What growth costs: cone searches and matches as a table becomes larger, and as the order of its rows is lost.
+
+    python -m tests.benchmarks.growth load  STATE --rows 100000000      (ten minutes and 13 GB at 100 million)
+    python -m tests.benchmarks.growth curve STATE --rows 1000000 10000000 100000000 [--cold]
+    python -m tests.benchmarks.growth decay STATE --rows 10000000 --days 1 10 50 [--recluster]
+
+Events are uniform on the sky; the tables are called growth.events_1m and so on. `decay` appends days of 100,000 events, each in
+order of itself as `vo-service ingest --append` stores them, and measures when there are as many as `--days` says. With
+`--cold` the database is restarted and its files are put out of the page cache before each radius.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hpgeom
+import httpx
+import numpy as np
+import psycopg
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from conesearch.query import cone_statement
+from conesearch.request import ConeRequest
+from tests.support.service import running
+from vo_service.catalog.model import Table
+from vo_service.catalog.store import read_catalog
+from vo_service.config import load_settings
+from vo_service.database.access import Access, open_database
+from vo_service.formats.registry import find_format
+from vo_service.ingest.recluster import measure, recluster
+
+RADII = {0.1: 200, 1.0: 200, 5.0: 60, 20.0: 9}
+"""Radius of cones [deg], and how many are asked for."""
+
+COLD_RADII = {0.1: 30, 1.0: 30, 5.0: 15}
+
+MAXREC = 100_000
+DAY = 100_000
+PART = 10_000_000
+POSITIONS = 10_000
+
+DESCRIPTION = """
+name: growth
+tables:
+  - name: {name}
+    primaryKey: event_id
+    epoch: mjd
+    position: {{ra: ra, dec: dec}}
+    columns:
+      - {{name: event_id, datatype: long, "ivoa:ucd": meta.id;meta.main, nullable: false}}
+      - {{name: ra, datatype: double, "ivoa:ucd": pos.eq.ra;meta.main, "ivoa:unit": deg}}
+      - {{name: dec, datatype: double, "ivoa:ucd": pos.eq.dec;meta.main, "ivoa:unit": deg}}
+      - {{name: mjd, datatype: double, "ivoa:ucd": time.epoch, "ivoa:unit": d}}
+      - {{name: energy, datatype: float, "ivoa:ucd": phys.energy, "ivoa:unit": GeV}}
+      - {{name: nhit, datatype: int, "ivoa:ucd": meta.number}}
+      - {{name: beta, datatype: float, "ivoa:ucd": stat.error;pos.eq, "ivoa:unit": deg}}
+"""
+
+
+def named(rows: int) -> str:
+    """The name of the table with so many rows."""
+    return f"events_{rows // 1_000_000}m"
+
+
+def events(rows: int, first: int, part: int = 0, parts: int = 1) -> pa.Table:
+    """Events on one of so many equal parts of the sky, in HEALPix order; `hpx` comes last."""
+    random = np.random.default_rng(first)
+    whole = 12 * 4**29
+    hpx = np.sort(random.integers(whole * part // parts, whole * (part + 1) // parts, rows))
+    ra, dec = hpgeom.pixel_to_angle(1 << 29, hpx, nest=True)
+    return pa.table(
+        {
+            "event_id": np.arange(first, first + rows),
+            "ra": ra,
+            "dec": dec,
+            "mjd": random.uniform(54129.0, 58118.0, rows),
+            "energy": (10.0 ** random.normal(3.5, 0.7, rows)).astype(np.float32),
+            "nhit": (random.poisson(30, rows) + 20).astype(np.int32),
+            "beta": np.clip(random.gamma(4.0, 0.12, rows), 0.05, None).astype(np.float32),
+            "hpx": hpx,
+        }
+    )
+
+
+def load(state: Path, rows: int) -> None:
+    """Load a table in parts of the sky one after the other: together they are in order."""
+    parts = max(1, rows // PART)
+    with tempfile.TemporaryDirectory() as directory:
+        description, file = Path(directory) / "growth.yaml", Path(directory) / "events.parquet"
+        description.write_text(DESCRIPTION.format(name=named(rows)), encoding="utf-8")
+        for part in range(parts):
+            size = rows // parts
+            pa.parquet.write_table(events(size, 1 + part * size, part, parts).drop(["hpx"]), file)
+            more = ["--append"] if part else []
+            words = ["ingest", "--state", str(state), str(description), str(file), *more]
+            subprocess.run([sys.executable, "-m", "vo_service", *words], check=True)
+
+
+def centres(number: int, seed: int) -> list[tuple[float, float]]:
+    """Places uniform on the sky [deg]."""
+    random = np.random.default_rng(seed)
+    dec = np.degrees(np.arcsin(random.uniform(-1, 1, number)))
+    return list(zip(random.uniform(0, 360, number).tolist(), dec.tolist(), strict=True))
+
+
+def p50(times: list[float]) -> str:
+    return f"{1e3 * statistics.median(times):.1f}"
+
+
+class Measured:
+    """A table, asked through the running service and, for what it reads, in the database."""
+
+    def __init__(self, client: httpx.Client, access: Access, table: Table) -> None:
+        self.client, self.access, self.table = client, access, table
+
+    def cone(self, ra: float, dec: float, radius: float) -> float:
+        """Seconds of a cone search."""
+        started = time.perf_counter()
+        answer = self.client.get(
+            f"/scs/{self.table.path}", params={"RA": ra, "DEC": dec, "SR": radius, "MAXREC": MAXREC}
+        )
+        answer.raise_for_status()
+        return time.perf_counter() - started
+
+    def cones(self, radius: float, number: int, seed: int) -> list[float]:
+        return [self.cone(ra, dec, radius) for ra, dec in centres(number, seed)]
+
+    def buffers(self, radius: float) -> float:
+        """Pages that a cone reads, of the table and its index; mean of 20."""
+        found = []
+        with psycopg.connect(self.access.writer.conninfo) as connection:
+            for ra, dec in centres(20, 99):
+                request = ConeRequest(ra, dec, radius, 2, MAXREC, find_format(None))
+                statement = cone_statement(self.table, self.table.position, request)  # type: ignore[arg-type]
+                text = f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) {statement.sql}"
+                (answer,) = connection.execute(text.encode(), statement.parameters or None).fetchone()  # type: ignore[misc]
+                found.append(sum(answer[0]["Plan"][f"Shared {kind} Blocks"] for kind in ("Hit", "Read")))
+        return statistics.fmean(found)
+
+    def tap(self, query: str, files: dict[str, Any] | None = None) -> tuple[float, str]:
+        """Seconds of a query, and its one value."""
+        started = time.perf_counter()
+        data = {"LANG": "ADQL", "QUERY": query, "FORMAT": "csv", **({"UPLOAD": "t,param:t"} if files else {})}
+        answer = self.client.post("/tap/sync", data=data, files=files)
+        answer.raise_for_status()
+        return time.perf_counter() - started, answer.text.split()[-1]
+
+    def match(self) -> tuple[float, str]:
+        """Seconds and pairs of a match with uploaded positions within 0.1 degrees."""
+        upload = io.StringIO()
+        writer = csv.writer(upload)
+        writer.writerows([("ra", "dec"), *centres(POSITIONS, 5)])
+        query = (
+            f"SELECT COUNT(*) AS n FROM TAP_UPLOAD.t u JOIN {self.table.full_name} e"
+            " ON 1 = CONTAINS(POINT(e.ra, e.dec), CIRCLE(u.ra, u.dec, 0.1))"
+        )
+        return self.tap(query, {"t": ("t.csv", upload.getvalue(), "text/csv")})
+
+    def groups(self) -> float:
+        """Seconds to count the rows in each cell of order 5."""
+        counts = f"SELECT ivo_healpix_index(5, ra, dec) AS h, COUNT(*) AS n FROM {self.table.full_name} GROUP BY h"
+        return self.tap(f"SELECT MAX(n) AS n FROM ({counts}) AS g")[0]
+
+
+@contextmanager
+def served(state: Path, rows: int) -> Iterator[Measured]:
+    """A service on the state, warmed up."""
+    with running("serve", state) as service, open_database(load_settings(state=state)) as access:
+        with psycopg.connect(access.writer.conninfo) as connection:
+            table = read_catalog(connection).table("growth", named(rows))
+        if table is None:
+            raise SystemExit(f"load growth.{named(rows)} first")
+        with httpx.Client(base_url=service.url, timeout=600) as client:
+            measured = Measured(client, access, table)
+            measured.cones(0.1, 20, 7)
+            yield measured
+
+
+def forget(state: Path) -> None:
+    """Put the database's files out of the page cache. Nobody may use it at the moment."""
+    os.sync()
+    for path in (state / "postgres").rglob("base/*/*"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def warm(measured: Measured, radii: dict[float, int] = RADII) -> list[str]:
+    """Median time of cones [ms] and pages that they read, for each radius."""
+    return [
+        f"{p50(measured.cones(radius, number, 1))} ms {measured.buffers(radius):.0f} p"
+        for radius, number in radii.items()
+    ]
+
+
+def curve(state: Path, sizes: list[int], *, cold: bool) -> None:
+    """Cones, matches and groups at each size."""
+    print("rows", *RADII, "match [s]", "pairs", "groups [s]", sep=" | ", flush=True)
+    for rows in sizes:
+        with served(state, rows) as measured:
+            cells = [*warm(measured)]
+            measured.match()
+            seconds, pairs = measured.match()
+            cells += [f"{seconds:.2f}", pairs, f"{measured.groups():.2f}"]
+        print(rows, *cells, sep=" | ", flush=True)
+        if cold:
+            print(rows, "cold", *cold_cones(state, rows), sep=" | ", flush=True)
+
+
+def cold_cones(state: Path, rows: int) -> Iterator[str]:
+    """Median time [ms] of cones whose pages are on disk; 0.1 degrees are asked for first, to warm up the rest."""
+    for radius, number in COLD_RADII.items():
+        forget(state)
+        with served(state, rows) as measured:
+            yield p50(measured.cones(radius, number, 3))
+
+
+def append_day(connection: psycopg.Connection[Any], table: Table, number: int) -> None:
+    """100,000 events, in order of themselves behind all others."""
+    day = events(DAY, 1_000_000_000 + number * DAY)
+    text = io.BytesIO()
+    pa.csv.write_csv(day, text, pa.csv.WriteOptions(include_header=False))
+    with connection.cursor().copy(f"COPY {table.full_name} FROM STDIN (FORMAT csv)".encode()) as copy:
+        copy.write(text.getvalue())
+    connection.commit()
+
+
+def decay(state: Path, rows: int, days: list[int], *, again: bool) -> None:
+    """Cones as days are appended, and what reclustering costs and gives back."""
+    print("days", "share", "pages of 1,000 neighbours", *RADII, "append a day [s]", sep=" | ", flush=True)
+    appended = 0
+    for upto in [0, *days]:
+        with open_database(load_settings(state=state)) as access, psycopg.connect(access.writer.conninfo) as connection:
+            table = read_catalog(connection).table("growth", named(rows))
+            assert table is not None
+            started = time.perf_counter()
+            for number in range(appended, upto):
+                append_day(connection, table, number)
+            took = (time.perf_counter() - started) / max(1, upto - appended)
+            connection.execute(f"ANALYZE {table.full_name}".encode())
+            connection.commit()
+            appended = upto
+            scattered = measure(connection, table)
+        with served(state, rows) as measured:
+            print(
+                upto, f"{upto * DAY / rows:.1%}", f"{scattered.pages:.1f}", *warm(measured), f"{took:.2f}", sep=" | ",
+                flush=True,
+            )  # fmt: skip
+    if again:
+        with served(state, rows) as measured:
+            report = recluster(measured.access, f"growth.{named(rows)}")
+            print(f"recluster: {report.seconds:.0f} s, {report.before.pages:.1f} -> {report.after}", flush=True)
+            print("after", "", "", *warm(measured), sep=" | ", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["load", "curve", "decay"])
+    parser.add_argument("state", type=Path)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--days", type=int, nargs="+", default=[1, 10, 50])
+    parser.add_argument("--cold", action="store_true")
+    parser.add_argument("--recluster", action="store_true")
+    options = parser.parse_args()
+    work: dict[str, Callable[[], None]] = {
+        "load": lambda: load(options.state, options.rows[0]),
+        "curve": lambda: curve(options.state, options.rows, cold=options.cold),
+        "decay": lambda: decay(options.state, options.rows[0], options.days, again=options.recluster),
+    }
+    work[options.what]()
+
+
+if __name__ == "__main__":
+    main()
