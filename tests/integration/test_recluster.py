@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,16 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from conesearch.query import cone_statement
+from conesearch.request import ConeRequest
 from tests.support.database import SECRET, execute, new_database
 from tests.support.served import served
 from vo_service.catalog.description import Description, load_description
-from vo_service.catalog.model import Table
+from vo_service.catalog.model import Position, Table
 from vo_service.database.access import Access
 from vo_service.database.init import initialise
 from vo_service.errors import NotFoundError, ServiceError, UsageError
+from vo_service.formats.registry import find_format
 from vo_service.ingest import duplicate
 from vo_service.ingest.load import load
 from vo_service.ingest.recluster import recluster
@@ -373,3 +377,64 @@ def test_the_command(kept: Access) -> None:
     )
     assert "nothing to be done" in done.stdout
     assert ask(kept, f"SELECT '{TABLE}'::regclass::oid") == oid
+
+
+PARTITIONS = 12
+
+BY_PARTITIONS = """
+    ALTER TABLE {table} RENAME TO "before";
+    CREATE TABLE {table} (LIKE "Grown"."before" INCLUDING ALL EXCLUDING INDEXES) PARTITION BY RANGE (hpx);
+    ALTER TABLE {table} OWNER TO "{writer}";
+    {parts}
+    INSERT INTO {table} SELECT * FROM "Grown"."before" ORDER BY hpx;
+    CREATE INDEX ON {table} (hpx);
+    CREATE INDEX ON {table} (event_id);
+    DROP TABLE "Grown"."before";
+    GRANT SELECT ON {table} TO "{reader}";
+    ANALYZE {table};
+"""
+
+
+def test_a_table_that_was_partitioned_by_hand(grown: Access, described: Description, tmp_path: Path) -> None:
+    """Answers are the same, read from the partitions that they need; rows can be appended."""
+    cone = {"RA": 45, "DEC": 40, "SR": 4, "RESPONSEFORMAT": "csv"}
+    inside = "1 = CONTAINS(POINT(ra, dec), CIRCLE(45, 40, 4))"
+    query = {"LANG": "ADQL", "QUERY": f"SELECT * FROM {TABLE} WHERE {inside} ORDER BY event_id", "FORMAT": "csv"}
+    groups = {
+        **query,
+        "QUERY": f"SELECT ivo_healpix_index(1, ra, dec) AS h, COUNT(*) AS n FROM {TABLE} GROUP BY h ORDER BY h",
+    }
+    with served(grown) as address, httpx.Client(base_url=address, timeout=30) as client:
+
+        def answers() -> list[str]:
+            asked = [("/scs/Grown/Events", cone), ("/tap/sync", query), ("/tap/sync", groups)]
+            return [client.get(path, params=parameters).raise_for_status().text for path, parameters in asked]
+
+        whole = answers()
+        partition_by_hand(grown)
+        assert answers() == whole
+        assert [len(text.splitlines()) > 10 for text in whole] == [True] * 3
+        load(grown, described, [write_rows(tmp_path, 1)], mode="append")
+        assert [len(text) for text in answers()] > [len(text) for text in whole]
+    (table, _) = described.schema.tables
+    for rows in (ROWS, 1000 * ROWS):
+        request = ConeRequest(45, 40, 4, 3, 1000, find_format(None))
+        statement = cone_statement(replace(table, rows=rows), Position("ra", "dec"), request)
+        with psycopg.connect(grown.reader.conninfo) as connection:
+            plan = connection.execute(f"EXPLAIN (ANALYZE) {statement.sql}".encode(), statement.parameters or None)
+            read = [line for (line,) in plan if "never executed" not in line]
+        assert set(re.findall(r'"(Events \d+)', " ".join(read))) == {"Events 0"}
+    with pytest.raises(UsageError, match="partitioned"):
+        recluster(grown, "Grown.Events")
+
+
+def partition_by_hand(access: Access) -> None:
+    whole = 12 * 4**29
+    parts = "".join(
+        f'CREATE TABLE "Grown"."Events {part}" PARTITION OF {TABLE}'
+        f" FOR VALUES FROM ({whole * part // PARTITIONS}) TO ({whole * (part + 1) // PARTITIONS});"
+        for part in range(PARTITIONS)
+    )
+    with psycopg.connect(access.owner.conninfo) as connection:
+        names = {"writer": access.writer.name, "reader": access.reader.name}
+        connection.execute(BY_PARTITIONS.format(table=TABLE, parts=parts, **names).encode())

@@ -39,13 +39,13 @@ class Duplicate:
         self.identifier: Final = sql.Identifier(schema, working_name)
 
     def check(self, connection: Connection) -> None:
-        """Raises UsageError that names them if things depend on the original that would not go over to a duplicate."""
+        """Raises UsageError if the original has parts, or things depend on it that would not go over to a duplicate."""
+        name = f"{self._names['schema']}.{self._names['name']}"
+        if self._ask(connection, "SELECT 1 FROM subject WHERE relkind = 'p'"):
+            raise UsageError(f"{name} is partitioned, so that it is not exchanged as a whole; CLUSTER its partitions")
         found = [thing for (thing,) in self._ask(connection, _DEPENDENTS)]
         if found:
-            raise UsageError(
-                f"{self._names['schema']}.{self._names['name']} cannot be exchanged for a copy, as something depends on"
-                f" it: {', '.join(found)}"
-            )
+            raise UsageError(f"{name} cannot be exchanged for a copy, as something depends on it: {', '.join(found)}")
 
     def create(self, connection: Connection) -> None:
         """Create it without rows and indexes, in place of what an interrupted process may have left."""
