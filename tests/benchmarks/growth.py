@@ -4,9 +4,11 @@
     python -m tests.benchmarks.growth curve STATE --rows 1000000 10000000 100000000 [--cold]
     python -m tests.benchmarks.growth decay STATE --rows 10000000 --days 1 10 50 [--recluster]
 
-Events are uniform on the sky; the tables are called growth.events_1m and so on. `decay` appends days of 100,000 events, each in
-order of itself as `vo-service ingest --append` stores them, and measures when there are as many as `--days` says. With
-`--cold` the database is restarted and its files are put out of the page cache before each radius.
+Events are uniform on the sky; the tables are called growth.events_1m and so on.
+`decay` appends days of 100,000 events, each in order of itself as `vo-service ingest --append` stores them, and
+measures when there are as many as `--days` says. With `--cold` the database is restarted and its files are put out of the
+page cache before each radius. Cells of a radius are the median time of a cone search [ms] over HTTP, that of its
+statement in the database, and the pages that this reads.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,14 +39,14 @@ import pyarrow.parquet
 from conesearch.query import cone_statement
 from conesearch.request import ConeRequest
 from tests.support.service import running
-from vo_service.catalog.model import Table
+from vo_service.catalog.model import Position, Table
 from vo_service.catalog.store import read_catalog
 from vo_service.config import load_settings
 from vo_service.database.access import Access, open_database
 from vo_service.formats.registry import find_format
-from vo_service.ingest.recluster import measure, recluster
+from vo_service.ingest.recluster import ReclusterReport, measure, recluster
 
-RADII = {0.1: 200, 1.0: 200, 5.0: 60, 20.0: 9}
+RADII = {0.1: 200, 1.0: 200, 5.0: 30, 20.0: 5}
 """Radius of cones [deg], and how many are asked for."""
 
 COLD_RADII = {0.1: 30, 1.0: 30, 5.0: 15}
@@ -139,17 +142,23 @@ class Measured:
     def cones(self, radius: float, number: int, seed: int) -> list[float]:
         return [self.cone(ra, dec, radius) for ra, dec in centres(number, seed)]
 
-    def buffers(self, radius: float) -> float:
-        """Pages that a cone reads, of the table and its index; mean of 20."""
-        found = []
+    def in_database(self, radius: float, number: int) -> tuple[float, float]:
+        """Of a cone's statement alone: median time [ms], and pages read of the table and its index on average."""
+        times, pages = [], []
         with psycopg.connect(self.access.writer.conninfo) as connection:
-            for ra, dec in centres(20, 99):
+            for ra, dec in centres(number, 99):
                 request = ConeRequest(ra, dec, radius, 2, MAXREC, find_format(None))
-                statement = cone_statement(self.table, self.table.position, request)  # type: ignore[arg-type]
+                statement = cone_statement(self.table, Position("ra", "dec"), request)
                 text = f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) {statement.sql}"
-                (answer,) = connection.execute(text.encode(), statement.parameters or None).fetchone()  # type: ignore[misc]
-                found.append(sum(answer[0]["Plan"][f"Shared {kind} Blocks"] for kind in ("Hit", "Read")))
-        return statistics.fmean(found)
+                plan = (connection.execute(text.encode(), statement.parameters or None).fetchone() or ())[0][0]
+                times.append(plan["Execution Time"])
+                pages.append(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
+        return statistics.median(times), statistics.fmean(pages)
+
+    def scatter(self) -> str:
+        """On how many pages 1,000 neighbouring rows lie."""
+        with psycopg.connect(self.access.writer.conninfo) as connection:
+            return f"{measure(connection, self.table).pages:.1f}"
 
     def tap(self, query: str, files: dict[str, Any] | None = None) -> tuple[float, str]:
         """Seconds of a query, and its one value."""
@@ -198,12 +207,14 @@ def forget(state: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def warm(measured: Measured, radii: dict[float, int] = RADII) -> list[str]:
-    """Median time of cones [ms] and pages that they read, for each radius."""
-    return [
-        f"{p50(measured.cones(radius, number, 1))} ms {measured.buffers(radius):.0f} p"
-        for radius, number in radii.items()
-    ]
+def warm(measured: Measured) -> list[str]:
+    """For each radius the median time of a cone [ms], that of its statement in the database, and pages read."""
+    cells = []
+    for radius, number in RADII.items():
+        times = measured.cones(radius, number, 1)
+        in_database, pages = measured.in_database(radius, number)
+        cells.append(f"{p50(times)}, {in_database:.2f}, {pages:.0f} p")
+    return cells
 
 
 def curve(state: Path, sizes: list[int], *, cold: bool) -> None:
@@ -228,12 +239,12 @@ def cold_cones(state: Path, rows: int) -> Iterator[str]:
             yield p50(measured.cones(radius, number, 3))
 
 
-def append_day(connection: psycopg.Connection[Any], table: Table, number: int) -> None:
+def append_day(connection: psycopg.Connection[Any], name: str, number: int) -> None:
     """100,000 events, in order of themselves behind all others."""
     day = events(DAY, 1_000_000_000 + number * DAY)
     text = io.BytesIO()
     pa.csv.write_csv(day, text, pa.csv.WriteOptions(include_header=False))
-    with connection.cursor().copy(f"COPY {table.full_name} FROM STDIN (FORMAT csv)".encode()) as copy:
+    with connection.cursor().copy(f"COPY {name} FROM STDIN (FORMAT csv)".encode()) as copy:
         copy.write(text.getvalue())
     connection.commit()
 
@@ -241,29 +252,55 @@ def append_day(connection: psycopg.Connection[Any], table: Table, number: int) -
 def decay(state: Path, rows: int, days: list[int], *, again: bool) -> None:
     """Cones as days are appended, and what reclustering costs and gives back."""
     print("days", "share", "pages of 1,000 neighbours", *RADII, "append a day [s]", sep=" | ", flush=True)
-    appended = 0
-    for upto in [0, *days]:
-        with open_database(load_settings(state=state)) as access, psycopg.connect(access.writer.conninfo) as connection:
-            table = read_catalog(connection).table("growth", named(rows))
-            assert table is not None
-            started = time.perf_counter()
-            for number in range(appended, upto):
-                append_day(connection, table, number)
-            took = (time.perf_counter() - started) / max(1, upto - appended)
-            connection.execute(f"ANALYZE {table.full_name}".encode())
-            connection.commit()
-            appended = upto
-            scattered = measure(connection, table)
+    for number in days:
+        took = append_until(state, rows, number)
         with served(state, rows) as measured:
             print(
-                upto, f"{upto * DAY / rows:.1%}", f"{scattered.pages:.1f}", *warm(measured), f"{took:.2f}", sep=" | ",
-                flush=True,
-            )  # fmt: skip
+                number, f"{number * DAY / rows:.1%}", measured.scatter(), *warm(measured), took, sep=" | ", flush=True
+            )
     if again:
         with served(state, rows) as measured:
-            report = recluster(measured.access, f"growth.{named(rows)}")
-            print(f"recluster: {report.seconds:.0f} s, {report.before.pages:.1f} -> {report.after}", flush=True)
-            print("after", "", "", *warm(measured), sep=" | ", flush=True)
+            seconds = [measured.cone(ra, dec, 1.0) for ra, dec in centres(50, 1)]
+            with recluster_beside(measured) as meanwhile:
+                times: list[float] = []
+                while meanwhile.is_alive():
+                    times += measured.cones(1.0, 10, len(times))
+            print("recluster", "", measured.scatter(), *warm(measured), sep=" | ", flush=True)
+            print(f"1 degree before: {p50(seconds)} ms; meanwhile {p50(times)}, longest {1e3 * max(times):.0f}")
+
+
+def append_until(state: Path, rows: int, days: int) -> str:
+    """Append days until there are so many; gives the mean time of one [s]."""
+    with open_database(load_settings(state=state)) as access, psycopg.connect(access.writer.conninfo) as connection:
+        name = f"growth.{named(rows)}"
+        (stored,) = connection.execute(f"SELECT count(*) FROM {name}".encode()).fetchone() or (0,)
+        present = (stored - rows) // DAY
+        started = time.perf_counter()
+        for number in range(present, days):
+            append_day(connection, name, number)
+        seconds = time.perf_counter() - started
+        connection.execute(f"ANALYZE {name}".encode())
+    return f"{seconds / (days - present):.2f}" if days > present else ""
+
+
+@contextmanager
+def recluster_beside(measured: Measured) -> Iterator[threading.Thread]:
+    """Recluster the table in a thread while the block runs."""
+
+    def work() -> None:
+        print(recluster_line(recluster(measured.access, measured.table.full_name)), flush=True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        thread.join()
+
+
+def recluster_line(report: ReclusterReport) -> str:
+    after = "in order already" if report.after is None else f"{report.after.pages:.1f}"
+    return f"recluster: {report.seconds:.0f} s; pages of 1,000 neighbours {report.before.pages:.1f}, then {after}"
 
 
 def main() -> None:
@@ -271,7 +308,7 @@ def main() -> None:
     parser.add_argument("what", choices=["load", "curve", "decay"])
     parser.add_argument("state", type=Path)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000])
-    parser.add_argument("--days", type=int, nargs="+", default=[1, 10, 50])
+    parser.add_argument("--days", type=int, nargs="+", default=[0, 1, 10, 50])
     parser.add_argument("--cold", action="store_true")
     parser.add_argument("--recluster", action="store_true")
     options = parser.parse_args()

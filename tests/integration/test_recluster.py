@@ -243,8 +243,8 @@ def at_the_exchange(access: Access, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 def test_clients_notice_nothing(grown: Access, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers are the same all the time, also those to queries that came before the exchange and read after it."""
-    cone = {"RA": 30, "DEC": 20, "SR": 40, "RESPONSEFORMAT": "csv"}
-    few = {"RA": 200, "DEC": -10, "SR": 3, "RESPONSEFORMAT": "csv"}
+    cone = {"RA": "30", "DEC": "20", "SR": "40", "RESPONSEFORMAT": "csv"}
+    few = {"RA": "200", "DEC": "-10", "SR": "3", "RESPONSEFORMAT": "csv"}
     query = {"LANG": "ADQL", "QUERY": f"SELECT * FROM {TABLE} WHERE ra < 30 ORDER BY event_id", "FORMAT": "csv"}
     with served(grown) as address, httpx.Client(base_url=address, timeout=30) as client:
 
@@ -308,6 +308,22 @@ def test_killed_at_the_worst_moment(grown: Access) -> None:
     assert properties(grown) == before
 
 
+def test_interrupted_by_hand(grown: Access) -> None:
+    """Nothing is left of it, and the table is as it was."""
+    before = properties(grown)
+
+    def progress(stage: str, done: int, total: int | None) -> None:
+        if stage.startswith("waiting"):
+            assert left_over(grown) != []
+            raise KeyboardInterrupt
+
+    with reading(grown), pytest.raises(KeyboardInterrupt):
+        recluster(grown, "Grown.Events", progress)
+    assert left_over(grown) == []
+    assert properties(grown) == before
+    assert descents(grown) > ROWS / 3
+
+
 def await_true(condition: Callable[[], bool]) -> None:
     for _ in range(600):
         if condition():
@@ -322,6 +338,7 @@ def await_true(condition: Callable[[], bool]) -> None:
         (f'CREATE VIEW "Grown".bright AS SELECT * FROM {TABLE}', "bright"),
         (f'CREATE TABLE "Grown".other (id bigint REFERENCES {TABLE})', "other_id_fkey"),
         (f"ALTER TABLE {TABLE} ADD COLUMN parent bigint REFERENCES {TABLE}", "Events_parent_fkey"),
+        (f"ALTER TABLE {TABLE} OWNER TO CURRENT_USER", "belongs to the role"),
         (
             f"CREATE TRIGGER t BEFORE UPDATE ON {TABLE} EXECUTE FUNCTION suppress_redundant_updates_trigger()",
             "trigger t",
@@ -334,6 +351,7 @@ def test_nothing_that_depends_on_the_table_is_lost(kept: Access, statement: str,
     with psycopg.connect(kept.owner.conninfo, autocommit=True) as connection:
         connection.execute("BEGIN")
         connection.execute(statement.encode())
+        connection.execute(f'SET ROLE "{kept.writer.name}"'.encode())
         with pytest.raises(UsageError, match=re.escape(named)):
             duplicate.Duplicate(Table("Grown", "Events", ())).check(connection)
         connection.execute("ROLLBACK")
@@ -397,7 +415,7 @@ BY_PARTITIONS = """
 
 def test_a_table_that_was_partitioned_by_hand(grown: Access, described: Description, tmp_path: Path) -> None:
     """Answers are the same, read from the partitions that they need; rows can be appended."""
-    cone = {"RA": 45, "DEC": 40, "SR": 4, "RESPONSEFORMAT": "csv"}
+    cone = {"RA": "45", "DEC": "40", "SR": "4", "RESPONSEFORMAT": "csv"}
     inside = "1 = CONTAINS(POINT(ra, dec), CIRCLE(45, 40, 4))"
     query = {"LANG": "ADQL", "QUERY": f"SELECT * FROM {TABLE} WHERE {inside} ORDER BY event_id", "FORMAT": "csv"}
     groups = {

@@ -43,6 +43,9 @@ class Duplicate:
         name = f"{self._names['schema']}.{self._names['name']}"
         if self._ask(connection, "SELECT 1 FROM subject WHERE relkind = 'p'"):
             raise UsageError(f"{name} is partitioned, so that it is not exchanged as a whole; CLUSTER its partitions")
+        others = "SELECT pg_get_userbyid(relowner) FROM subject WHERE pg_get_userbyid(relowner) <> current_user"
+        for (owner,) in self._ask(connection, others):
+            raise UsageError(f"{name} belongs to the role {owner}; ALTER TABLE ... OWNER TO that of the writer first")
         found = [thing for (thing,) in self._ask(connection, _DEPENDENTS)]
         if found:
             raise UsageError(f"{name} cannot be exchanged for a copy, as something depends on it: {', '.join(found)}")

@@ -139,8 +139,10 @@ def _recluster(
         duplicate.put_in_place(guard, lambda: progress("waiting for running queries of", table.rows, None))
         guard.commit()
     finally:
+        # Whatever was in the way: the next attempt would remove it too, but until then it takes up space.
         builder.rollback()
         duplicate.remove(builder)
+        builder.commit()
     return before, measure(guard, table)
 
 
