@@ -82,9 +82,9 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Description:
 
 
 @pytest.fixture(scope="module")
-def used(each_server: Access) -> Iterator[Access]:
-    """A database that tests share, on each server."""
-    with new_database(each_server) as access:
+def used(server: Access) -> Iterator[Access]:
+    """A database that tests share."""
+    with new_database(server) as access:
         initialise(access)
         yield access
 
@@ -92,13 +92,25 @@ def used(each_server: Access) -> Iterator[Access]:
 @pytest.fixture
 def grown(used: Access, described: Description, tmp_path: Path) -> Access:
     """A database with a table whose rows are in no order on the sky, as if they had come one by one."""
-    load(used, described, [write_rows(tmp_path, 0)], mode="replace")
-    ((index,),) = ask(
-        used, f"SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = '{TABLE}'::regclass AND indisprimary"
-    )
-    ask(used, f"CLUSTER {TABLE} USING {index.rpartition('.')[2]}")
-    ask(used, f"ALTER TABLE {TABLE} SET WITHOUT CLUSTER")
+    grow(used, described, tmp_path)
     return used
+
+
+@pytest.fixture
+def each_grown(each_server: Access, described: Description, tmp_path: Path) -> Iterator[Access]:
+    """The same on each server."""
+    with new_database(each_server) as access:
+        initialise(access)
+        grow(access, described, tmp_path)
+        yield access
+
+
+def grow(access: Access, described: Description, directory: Path) -> None:
+    load(access, described, [write_rows(directory, 0)], mode="replace")
+    of_key = f"SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = '{TABLE}'::regclass AND indisprimary"
+    ((index,),) = ask(access, of_key)
+    ask(access, f"CLUSTER {TABLE} USING {index.rpartition('.')[2]}")
+    ask(access, f"ALTER TABLE {TABLE} SET WITHOUT CLUSTER")
 
 
 def ask(access: Access, query: str, *parameters: object) -> list[tuple[Any, ...]]:
@@ -164,30 +176,30 @@ BY_HAND = """
 """
 
 
-def test_rows_are_in_order_again_and_all_else_is_as_it_was(grown: Access) -> None:
-    with psycopg.connect(grown.owner.conninfo) as connection:
-        by_hand = BY_HAND.format(table=TABLE, writer=grown.writer.name, reader=grown.reader.name)
+def test_rows_are_in_order_again_and_all_else_is_as_it_was(each_grown: Access) -> None:
+    with psycopg.connect(each_grown.owner.conninfo) as connection:
+        by_hand = BY_HAND.format(table=TABLE, writer=each_grown.writer.name, reader=each_grown.reader.name)
         connection.execute(by_hand.encode())
-    before, told = properties(grown), published(grown)
-    assert descents(grown) > ROWS / 3
-    report = recluster(grown, "grown.EVENTS")
-    assert descents(grown) == 0
-    assert properties(grown) == before
-    assert published(grown) == told
-    assert left_over(grown) == []
+    before, told = properties(each_grown), published(each_grown)
+    assert descents(each_grown) > ROWS / 3
+    report = recluster(each_grown, "grown.EVENTS")
+    assert descents(each_grown) == 0
+    assert properties(each_grown) == before
+    assert published(each_grown) == told
+    assert left_over(each_grown) == []
     assert report.after is not None
     assert report.before.pages > 5 * report.after.pages
     assert report.after.in_order
-    assert execute(grown.reader.conninfo, f"SELECT count(*) FROM {TABLE}") == [(ROWS,)]
+    assert execute(each_grown.reader.conninfo, f"SELECT count(*) FROM {TABLE}") == [(ROWS,)]
     # The planner knows the new rows.
     ((correlation,),) = ask(
-        grown,
+        each_grown,
         "SELECT correlation FROM pg_stats WHERE schemaname = 'Grown' AND tablename = 'Events' AND attname = 'hpx'",
     )
     assert correlation > 0.99
-    oid = ask(grown, f"SELECT '{TABLE}'::regclass::oid")
-    assert recluster(grown, "Grown.Events").after is None
-    assert ask(grown, f"SELECT '{TABLE}'::regclass::oid") == oid
+    oid = ask(each_grown, f"SELECT '{TABLE}'::regclass::oid")
+    assert recluster(each_grown, "Grown.Events").after is None
+    assert ask(each_grown, f"SELECT '{TABLE}'::regclass::oid") == oid
 
 
 @contextmanager
