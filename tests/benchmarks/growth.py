@@ -4,9 +4,9 @@
     python -m tests.benchmarks.growth curve STATE --rows 1000000 10000000 100000000 [--cold]
     python -m tests.benchmarks.growth decay STATE --rows 10000000 --days 1 10 50 [--recluster]
 
-Events are uniform on the sky; the tables are called growth.events_1m and so on. `decay` appends days of 100,000 events,
-each in order of itself as `vo-service ingest --append` stores them, and measures when there are as many as `--days` says.
-With `--cold` the database is restarted and its files are put out of the page cache before each radius.
+Events are uniform on the sky; the tables are called growth.events_1m and so on. `decay` appends days of 100,000
+events, each in order of itself as `vo-service ingest --append` stores them, and measures when there are as many as
+`--days` says. With `--cold` the database is restarted and its files are put out of the page cache before each radius.
 
 Cells of a radius are the time of a cone search [ms] over HTTP and that of its statement in the database, each as median
 (tenth percentile), and the pages that the statement reads.
