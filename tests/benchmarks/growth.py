@@ -24,8 +24,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ class Measured:
         return [self.cone(ra, dec, radius) for ra, dec in centres(number, seed)]
 
     def in_database(self, radius: float, number: int) -> tuple[list[float], float]:
-        """Of a cone's statement alone: the times [s], and pages read of the table and its index on average."""
+        """Of a cone's statement alone: the times [s], and the median of pages read of the table and its index."""
         times, pages = [], []
         with psycopg.connect(self.access.writer.conninfo) as connection:
             for ra, dec in centres(number, 99):
@@ -156,7 +157,7 @@ class Measured:
                 plan = (connection.execute(text.encode(), statement.parameters or None).fetchone() or ())[0][0]
                 times.append(plan["Execution Time"] / 1e3)
                 pages.append(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
-        return times, statistics.fmean(pages)
+        return times, statistics.median(pages)
 
     def scatter(self) -> str:
         """On how many pages 1,000 neighbouring rows lie."""
@@ -210,28 +211,37 @@ def forget(state: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def warm(measured: Measured) -> list[str]:
+def show(cells: Iterable[str]) -> None:
+    """Print a line of a table, each cell as soon as it is known."""
+    for cell in cells:
+        print(cell, end=" | ", flush=True)
+    print(flush=True)
+
+
+def warm(measured: Measured) -> Iterator[str]:
     """For each radius the time of a cone [ms], that of its statement in the database, and the pages read."""
-    cells = []
     for radius, number in RADII.items():
         times = measured.cones(radius, number, 1)
         in_database, pages = measured.in_database(radius, number)
-        cells.append(f"{ms(times)}, {ms(in_database)}, {pages:.0f} p")
-    return cells
+        yield f"{ms(times)}, {ms(in_database)}, {pages:.0f} p"
+
+
+def heavy(measured: Measured) -> Iterator[str]:
+    """Seconds of a match and its pairs, seconds to count the rows of each cell."""
+    seconds, pairs = measured.match()
+    yield f"{seconds:.2f}"
+    yield pairs
+    yield f"{measured.groups():.2f}"
 
 
 def curve(state: Path, sizes: list[int], *, cold: bool) -> None:
     """Cones, matches and groups at each size."""
-    print("rows", *RADII, "match [s]", "pairs", "groups [s]", sep=" | ", flush=True)
+    show(["rows", *map(str, RADII), "match [s]", "pairs", "groups [s]"])
     for rows in sizes:
         with served(state, rows) as measured:
-            cells = [*warm(measured)]
-            measured.match()
-            seconds, pairs = measured.match()
-            cells += [f"{seconds:.2f}", pairs, f"{measured.groups():.2f}"]
-        print(rows, *cells, sep=" | ", flush=True)
+            show(chain([str(rows)], warm(measured), heavy(measured)))
         if cold:
-            print(rows, "cold", *cold_cones(state, rows), sep=" | ", flush=True)
+            show(chain([f"{rows} cold"], cold_cones(state, rows)))
 
 
 def cold_cones(state: Path, rows: int) -> Iterator[str]:
@@ -254,7 +264,7 @@ def append_day(connection: psycopg.Connection[Any], name: str, number: int) -> N
 
 def decay(state: Path, rows: int, days: list[int], *, again: bool) -> None:
     """Cones as days are appended, and what reclustering costs and gives back."""
-    print("days", "share", "pages of 1,000 neighbours", *RADII, "append a day [s]", sep=" | ", flush=True)
+    show(["days", "share", "append a day [s]", "pages of 1,000 neighbours", *map(str, RADII)])
     for number in days:
         took = append_until(state, rows, number)
         with served(state, rows) as measured:
@@ -268,7 +278,7 @@ def decay(state: Path, rows: int, days: list[int], *, again: bool) -> None:
                 times: list[float] = []
                 while meanwhile.is_alive():
                     times += measured.cones(1.0, 10, len(times))
-            print("recluster", "", measured.scatter(), *warm(measured), sep=" | ", flush=True)
+            show(chain(["reclustered", "", "", measured.scatter()], warm(measured)))
             print(f"1 degree before: {ms(seconds)} ms; meanwhile {ms(times)}, longest {1e3 * max(times):.0f}")
 
 
@@ -314,7 +324,10 @@ def main() -> None:
     parser.add_argument("--days", type=int, nargs="*", default=[0, 1, 10, 50])
     parser.add_argument("--cold", action="store_true")
     parser.add_argument("--recluster", action="store_true")
+    parser.add_argument("--radii", type=float, nargs="+", choices=list(RADII), help="those of these radii only")
     options = parser.parse_args()
+    for radius in set(RADII) - set(options.radii or RADII):
+        del RADII[radius]
     work: dict[str, Callable[[], None]] = {
         "load": lambda: load(options.state, options.rows[0]),
         "curve": lambda: curve(options.state, options.rows, cold=options.cold),
