@@ -22,7 +22,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -46,7 +45,7 @@ from vo_service.catalog.store import read_catalog
 from vo_service.config import load_settings
 from vo_service.database.access import Access, open_database
 from vo_service.formats.registry import find_format
-from vo_service.ingest.recluster import ReclusterReport, measure, recluster
+from vo_service.ingest.recluster import measure
 
 RADII = {0.1: 200, 1.0: 100, 5.0: 10, 20.0: 3}
 """Radius of cones [deg], and how many are asked for."""
@@ -273,13 +272,23 @@ def decay(state: Path, rows: int, days: list[int], *, again: bool) -> None:
             )
     if again:
         with served(state, rows) as measured:
-            seconds = [measured.cone(ra, dec, 1.0) for ra, dec in centres(50, 1)]
-            with recluster_beside(measured) as meanwhile:
-                times: list[float] = []
-                while meanwhile.is_alive():
-                    times += measured.cones(1.0, 10, len(times))
+            recluster_beside(measured, state, rows)
             show(chain(["reclustered", "", "", measured.scatter()], warm(measured)))
-            print(f"1 degree before: {ms(seconds)} ms; meanwhile {ms(times)}, longest {1e3 * max(times):.0f}")
+
+
+def recluster_beside(measured: Measured, state: Path, rows: int) -> None:
+    """Recluster the table while it is asked for cones of 1 degree."""
+    before = measured.cones(1.0, 50, 1)
+    started = time.perf_counter()
+    words = ["recluster", "--state", str(state), f"growth.{named(rows)}"]
+    process = subprocess.Popen([sys.executable, "-m", "vo_service", *words])
+    times: list[float] = []
+    while process.poll() is None:
+        times += measured.cones(1.0, 10, len(times))
+    print(
+        f"{time.perf_counter() - started:.0f} s; cones of 1 degree before {ms(before)}, meanwhile {ms(times)}", end=""
+    )
+    print(f" and at most {1e3 * max(times):.0f} ms", flush=True)
 
 
 def append_until(state: Path, rows: int, days: int) -> str:
@@ -294,26 +303,6 @@ def append_until(state: Path, rows: int, days: int) -> str:
         seconds = time.perf_counter() - started
         connection.execute(f"ANALYZE {name}".encode())
     return f"{seconds / (days - present):.2f}" if days > present else ""
-
-
-@contextmanager
-def recluster_beside(measured: Measured) -> Iterator[threading.Thread]:
-    """Recluster the table in a thread while the block runs."""
-
-    def work() -> None:
-        print(recluster_line(recluster(measured.access, measured.table.full_name)), flush=True)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield thread
-    finally:
-        thread.join()
-
-
-def recluster_line(report: ReclusterReport) -> str:
-    after = "in order already" if report.after is None else f"{report.after.pages:.1f}"
-    return f"recluster: {report.seconds:.0f} s; pages of 1,000 neighbours {report.before.pages:.1f}, then {after}"
 
 
 def main() -> None:
