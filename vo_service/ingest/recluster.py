@@ -168,14 +168,15 @@ def _blocks(rows: Iterator[Any]) -> Iterator[bytes]:
         yield block
 
 
+# The first number of a ctid is the page.
 _MEASURE: Final = """
     WITH places AS (
-        SELECT DISTINCT ON (tableoid, (ctid::text::point)[0]) {hpx}
+        SELECT DISTINCT ON ((ctid::text::point)[0]) {hpx}
         FROM {table} TABLESAMPLE SYSTEM (%(share)s) REPEATABLE (1)
-        ORDER BY tableoid, (ctid::text::point)[0])
+        ORDER BY (ctid::text::point)[0])
     SELECT avg(pages), avg(rows) FROM places, LATERAL (
-        SELECT count(DISTINCT (tableoid, (ctid::text::point)[0])) AS pages, count(*) AS rows
-        FROM (SELECT tableoid, ctid FROM {table} WHERE {hpx} >= places.{hpx} ORDER BY {hpx} LIMIT %(neighbours)s) n) l
+        SELECT count(DISTINCT (ctid::text::point)[0]) AS pages, count(*) AS rows
+        FROM (SELECT ctid FROM {table} WHERE {hpx} >= places.{hpx} ORDER BY {hpx} LIMIT %(neighbours)s) n) l
 """
 
 
