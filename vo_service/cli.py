@@ -473,6 +473,27 @@ def drop(
     out.print(f"{table} is gone.", markup=False)
 
 
+@commands.command(name="recluster")
+def recluster_table(
+    table: Annotated[str, typer.Argument(help="schema.table")],
+    state: State = None,
+) -> None:
+    """Put the rows of a table back in the order of their positions, which many appends disturb; queries go on."""
+    from vo_service.ingest.recluster import NEIGHBOURS, recluster
+
+    settings = load_settings(state=state)
+    with database(settings) as access, _progress() as advance:
+        done = recluster(access, table, advance)
+    before, after = done.before, done.after
+    where = f"{NEIGHBOURS:,} neighbouring rows of {done.table.full_name} lie on"
+    if after is None:
+        out.print(f"{where} {before.pages:.0f} pages: they are in order, there is nothing to be done.", markup=False)
+    else:
+        rate = done.table.rows / done.seconds
+        out.print(f"{where} {after.pages:.0f} pages instead of {before.pages:.0f}.", markup=False)
+        out.print(f"{done.table.rows:,} rows put in order, {rate:,.0f} rows/s", markup=False)
+
+
 @commands.command(name="list")
 def list_tables(state: State = None) -> None:
     """List what is published."""

@@ -32,6 +32,7 @@ from vo_service.database.failures import connect
 from vo_service.errors import IngestError
 from vo_service.ingest.fill import Connection, copy_rows, create_table, index_positions
 from vo_service.ingest.rows import BadRowError, Progress, Tally, encode_files, open_files
+from vo_service.ingest.turns import take_turn
 from vo_service.obscore.store import record_event_list
 
 Mode = Literal["create", "append", "replace"]
@@ -88,10 +89,7 @@ def load(
     started = time.monotonic()
     assigned = _assign(description, paths)
     with connect(access.writer.conninfo) as connection:
-        # One load of a table at a time: another one waits here. The locks go with the connection.
-        for name in sorted(table.full_name for table, _ in assigned):
-            connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (name,))
-        connection.commit()
+        take_turn(connection, (table.full_name for table, _ in assigned))
         catalog = read_catalog(connection)
         loads = [
             _TableLoad(connection, table, description.inputs[table.name], _published(catalog, table, mode), mode)
