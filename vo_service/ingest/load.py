@@ -31,7 +31,7 @@ from vo_service.database.access import Access
 from vo_service.database.failures import connect
 from vo_service.errors import IngestError
 from vo_service.ingest.fill import Connection, copy_rows, create_table, index_positions
-from vo_service.ingest.rows import BadRowError, Progress, Tally, encode_files, open_files
+from vo_service.ingest.rows import BadRowError, Progress, Tally, open_files, read_rows
 from vo_service.obscore.store import record_event_list
 
 Mode = Literal["create", "append", "replace"]
@@ -209,13 +209,13 @@ class _TableLoad:
 
     def _copy(self, paths: Sequence[Path], progress: Progress) -> None:
         """Write the rows of the files."""
-        encoded = encode_files(open_files(paths, self._source), self._table, self._source, self.tally, progress)
+        rows = read_rows(open_files(paths, self._source), self._table, self._source, self.tally, progress)
 
         def tell(stored: int) -> None:
             whole = None if self._table.position is None else self.tally.read - self.tally.rejected
             progress("storing", stored, whole)
 
-        copy_rows(self._connection, self._target, encoded, is_new=not self._append, progress=tell)
+        copy_rows(self._connection, self._target, rows, is_new=not self._append, progress=tell)
 
     def _index(self) -> None:
         index_positions(self._connection, self._target)

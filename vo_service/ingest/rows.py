@@ -1,4 +1,4 @@
-"""From files to rows that can be stored: read, convert, place on the sky, sort out what is wrong, encode for COPY."""
+"""From files to rows that can be stored: read, convert, place on the sky, sort out what is wrong."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from vo_service.catalog.description_input import ColumnSource, FileOptions, PositionSource, Rank, TableInput
-from vo_service.catalog.model import Column, Table
+from vo_service.catalog.model import HPX_COLUMN, Column, Table
 from vo_service.catalog.vocabulary.unit import conversion_factor, read_unit
 from vo_service.coverage.gather import Gathering
 from vo_service.database.arrow import arrow_type
 from vo_service.errors import IngestError
 from vo_service.ingest.convert import convert
-from vo_service.ingest.copy_binary import encode_rows
 from vo_service.ingest.cover import gather
 from vo_service.ingest.flaws import Flaws
-from vo_service.ingest.order import Block
 from vo_service.ingest.position import check_position, index_where_possible, to_icrs
 from vo_service.ingest.prefetch import prefetch
 from vo_service.ingest.rank import Ranks, needed_ranks, rank_column, rank_rows
@@ -82,17 +80,18 @@ def open_files(paths: Sequence[Path], source: TableInput) -> list[File]:
     return [File(path, reader_for(path, source.options.format), source.options) for path in paths]
 
 
-def encode_files(
+def read_rows(
     files: Sequence[File], table: Table, source: TableInput, tally: Tally, progress: Progress
-) -> Generator[Block, None, None]:
-    """All rows of the files as COPY reads them, the columns in the order of the table, then the HEALPix index if there
-    is a position; and the index as key (zeros if there is no position).
+) -> Generator[pa.RecordBatch, None, None]:
+    """All rows of the files as they are stored, the columns in the order of the table, then the HEALPix index if there
+    is a position.
 
     Raises IngestError with file, row and reason for the first row that cannot be stored, unless such rows are to be
     left out: then they are counted in `tally`.
     """
     counts = [file.reader.rows(file.path, file.options) for file in files]
     total = sum(count for count in counts if count is not None) if None not in counts else None
+    names = [*table.sql_columns, *([] if table.position is None else [HPX_COLUMN])]
     ranks = {by: _rank(files, by, progress, total) for by in needed_ranks(source.sources.values())}
     for file in files:
         _check_units(file, table, source)
@@ -111,7 +110,7 @@ def encode_files(
             row += batch.num_rows
             tally.read += batch.num_rows
             progress("reading", tally.read, total)
-            yield Block(keys, encode_rows(columns))
+            yield pa.RecordBatch.from_arrays(columns, names)
 
 
 def _width(kind: pa.DataType) -> int:
