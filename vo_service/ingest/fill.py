@@ -61,13 +61,23 @@ def copy_rows(
     *,
     is_new: bool,
     memory: int | None = None,
+    look: Callable[[pa.RecordBatch], None] = lambda _: None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Write rows into the table, those with a position in the order of its index.
 
-    `batches` have the columns of the table, and that of the index if there is a position. `is_new` says whether the
-    table was created in this transaction. `memory` is the number of bytes of rows that are put in order at once, if not
-    what the machine has for it. `progress` is called with the number of rows that have been written.
+    Parameters
+    ----------
+    batches
+        With the columns of the table, and that of the index if there is a position.
+    is_new
+        Whether the table was created in this transaction.
+    memory
+        Bytes of rows that are put in order at once, if not what the machine has for it.
+    look
+        Called in another thread with all rows that are written.
+    progress
+        Called with the number of rows that have been written.
     """
     positioned = table.position is not None
     names = [*table.sql_columns, HPX_COLUMN] if positioned else table.sql_columns
@@ -78,8 +88,8 @@ def copy_rows(
         sql.SQL("FORMAT binary, FREEZE" if is_new else "FORMAT binary"),
     )
     stored = 0
-    # Rows are sorted and encoded in a thread while the server stores those before them.
-    encoded = prefetch(_encoded(batches, positioned, memory))
+    # Rows are sorted, looked at and encoded in a thread while the server stores those before them.
+    encoded = prefetch(_encoded(batches, positioned, memory, look))
     with connection.cursor().copy(statement) as copy, closing(encoded):
         copy.write(HEADER)
         for rows in encoded:
@@ -90,10 +100,14 @@ def copy_rows(
 
 
 def _encoded(
-    batches: Generator[pa.RecordBatch, None, None], positioned: bool, memory: int | None
+    batches: Generator[pa.RecordBatch, None, None],
+    positioned: bool,
+    memory: int | None,
+    look: Callable[[pa.RecordBatch], None],
 ) -> Iterator[pa.BinaryArray]:
     with closing(batches):
         for batch in in_order(batches, memory) if positioned else batches:
+            look(batch)
             yield encode_rows(batch.columns)
 
 
