@@ -25,6 +25,9 @@ BLOCK_ROWS = 16_384
 BLOCK_BYTES = 8 << 20
 """Rows that are given, and read back from a run, at once, at most; and the size that they should not exceed."""
 
+_PARTS = 16
+"""Parts in which a run is gathered."""
+
 _COARSE_BITS = 16
 """Bits of a key by which all rows are sorted first: as many as numpy sorts by in linear time."""
 
@@ -49,9 +52,7 @@ def in_order(batches: Iterable[pa.RecordBatch], limit: int | None = None) -> Ite
         runs: list[Iterator[pa.RecordBatch]] = []
         run: list[pa.RecordBatch] = []
         size = 0
-        for batch in batches:
-            if batch.num_rows == 0:
-                continue
+        for batch in _larger(batches, limit // _PARTS):
             if run and size + batch.nbytes > limit:
                 directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vo-service-")))
                 runs.append(_spill(_sorted_run(run), directory / "run.arrow"))
@@ -63,14 +64,30 @@ def in_order(batches: Iterable[pa.RecordBatch], limit: int | None = None) -> Ite
         yield from runs[0] if len(runs) == 1 else _merge(runs)
 
 
+def _larger(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
+    """The rows in batches of this size or more. Memory in pieces so large goes back to the system once it is free."""
+    parts: list[pa.RecordBatch] = []
+    for batch in batches:
+        if batch.num_rows:
+            parts.append(batch)
+        if sum(part.nbytes for part in parts) > size:
+            yield pa.concat_batches(parts)
+            parts = []
+    if parts:
+        yield pa.concat_batches(parts)
+
+
 def _sorted_run(run: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The rows of the batches in order. The list is emptied, to let go of their memory."""
     schema = run[0].schema
     block_rows = _block_rows(run)
     parts = [batch.columns for batch in run]
     run.clear()
-    # One column after the other, so that only one at a time is there twice.
-    whole = [pa.concat_arrays([columns.pop(0) for columns in parts]) for _ in schema]
+    whole = []
+    for _ in schema:
+        # One column after the other, so that only one at a time is there twice.
+        whole.append(pa.concat_arrays([columns.pop(0) for columns in parts]))
+        pa.default_memory_pool().release_unused()
     for places in _sorted_places(_keys(whole[-1]), block_rows):
         taken = pa.array(places)
         yield pa.RecordBatch.from_arrays([column.take(taken) for column in whole], schema=schema)
@@ -94,7 +111,9 @@ def _sorted_places(keys: Keys, block_rows: int) -> Iterator[Places]:
     """
     lowest = int(keys.min())
     shift = max(0, (int(keys.max()) - lowest).bit_length() - _COARSE_BITS)
-    coarse = ((keys - lowest) >> shift).astype(np.uint16)
+    coarse = keys - lowest
+    coarse >>= shift
+    coarse = coarse.astype(np.uint16)
     order = np.argsort(coarse, kind="stable")
     ends = np.cumsum(np.bincount(coarse))
     start = 0
