@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 
 import astropy.units as u
 import numpy as np
 import pytest
 from astropy.time import Time
+from erfa import ErfaWarning
 from hypothesis import given
 from hypothesis import strategies as st
 from mocpy import MOC, STMOC, TimeMOC
@@ -116,6 +118,17 @@ def test_times_are_those_of_astropy(scale: str) -> None:
     days = found / 86_400_000_000
     assert np.abs(days - expected.jd).max() < 1e-9
     assert np.abs(from_microseconds(found, scale) - mjd).max() * 86400 < 5e-6
+
+
+@pytest.mark.parametrize("days", [0.1, 300, 100_000])
+@pytest.mark.parametrize("scale", ["UTC", "TT", "TDB"])
+def test_many_times_at_once_are_those_of_astropy(scale: str, days: float) -> None:
+    instants = to_microseconds(np.array([57_753.95]), "UTC") + np.linspace(0, days * 86_400e6, 1000).astype(np.int64)
+    whole, part = instants // 86_400_000_000, instants % 86_400_000_000 / 86_400e6
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ErfaWarning)
+        expected = getattr(Time(whole.astype(float), part, format="jd", scale="tcb"), scale.lower()).mjd
+    assert np.abs(from_microseconds(instants, scale) - expected).max() * 86_400 < 2e-5
 
 
 def test_times_of_gps_and_of_no_known_scale() -> None:

@@ -10,7 +10,7 @@ from vo_service.catalog.model import Column, Position, Table
 from vo_service.coverage import gather
 from vo_service.coverage.axes import MJD_RANGE
 from vo_service.coverage.gather import Gathering
-from vo_service.coverage.model import Coverage
+from vo_service.coverage.model import TIME_ORDER, Coverage, as_ranges, ranges_of_cells
 from vo_service.coverage.times import to_microseconds
 from vo_service.sky.healpix import hpx
 
@@ -65,6 +65,17 @@ def test_what_is_known_stays_covered() -> None:
     for part in both.space_time.slices:
         found |= inside(part.time, times) & inside(part.space, PLACES)
     assert found.all()
+
+
+@pytest.mark.parametrize("extent", [(57_753.98, 57_754.02), (57_753, 57_755), (41_000, 62_000)])
+def test_cells_of_time_with_leap_seconds_between_them(extent: tuple[float, float]) -> None:
+    mjd = RNG.uniform(*extent, 1000)
+    gathering = Gathering(TABLE)
+    gathering.add(PLACES[:1000], mjd, ENERGIES[:1000])
+    moc = gathering.coverage().time
+    assert moc is not None
+    shift = TIME_ORDER - moc.order
+    assert moc.ranges == as_ranges(ranges_of_cells(np.unique(to_microseconds(mjd, "UTC") >> shift), shift))
 
 
 def inside(ranges: tuple[tuple[int, int], ...], numbers: Rows) -> NDArray[np.bool_]:

@@ -197,7 +197,12 @@ class _Times:
 
     def _number(self, mjd: Days) -> Cells:
         """The places of the cells of times. Rounding at the ends leads to no cell beyond."""
-        return np.clip(np.searchsorted(self._edges, mjd, side="right") - 1, 0, len(self._seen) - 1)
+        first, last, cells = self._edges[0], self._edges[-1], len(self._seen)
+        # Cells are equally long but for leap seconds, which move an edge by less than a cell.
+        numbers: Cells = np.clip((mjd - first) * (cells / (last - first)), 0, cells - 1).astype(np.int64)
+        numbers -= mjd < self._edges[numbers]
+        numbers += mjd >= self._edges[numbers + 1]
+        return np.clip(numbers, 0, cells - 1, out=numbers)
 
     def _reach(self, interval: Extent) -> None:
         """Make room for an interval that contains the one so far."""

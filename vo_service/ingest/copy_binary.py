@@ -67,6 +67,12 @@ def encode_rows(columns: Sequence[pa.Array]) -> pa.BinaryArray:
     return cells[0] if len(cells) == 1 else _join(*cells)
 
 
+def row_bytes(rows: pa.BinaryArray) -> memoryview:
+    """The rows, one after the other."""
+    first, last = np.frombuffer(rows.buffers()[1], np.int32)[[rows.offset, rows.offset + len(rows)]]
+    return memoryview(rows.buffers()[2])[first:last]
+
+
 def _cells(column: pa.Array) -> pa.BinaryArray:
     """Length and value of one field in each row."""
     if column.type in _NUMBERS:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -16,16 +14,15 @@ _UNIX_EPOCH = 40_587
 """Modified Julian Date of 1970-01-01, from which Arrow counts microseconds."""
 
 
-def gather(gathering: Gathering, table: Table, columns: Sequence[pa.Array], places: NDArray[np.int64]) -> None:
-    """Add rows to the coverage of their table.
-
-    `columns` are those of the table, as they are stored; `places` the HEALPix indexes, negative where there is none.
-    """
+def gather(gathering: Gathering, table: Table, batch: pa.RecordBatch) -> None:
+    """Add rows, as they are stored, to the coverage of their table."""
     axes, nothing = axes_of(table), np.empty(0)
 
     def stored(column: Column) -> pa.Array:
-        return columns[table.columns.index(column)]
+        return batch.column(table.columns.index(column))
 
+    # The HEALPix index is the last column.
+    places = batch.column(-1).fill_null(-1).to_numpy() if axes.position else np.empty(0, np.int64)
     mjd = _days(stored(axes.time.column)) if axes.time else nothing
     energies = _doubles(stored(axes.energy.column)) if axes.energy else nothing
     gathering.add(places, mjd, energies)

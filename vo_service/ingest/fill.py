@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Any
 
 import psycopg
+import pyarrow as pa
 from psycopg import sql
 
 from vo_service.catalog.model import HPX_COLUMN, Table
 from vo_service.database.arrow import sql_type
-from vo_service.ingest.copy_binary import HEADER, TRAILER
-from vo_service.ingest.order import Block, in_order, row_bytes
+from vo_service.ingest.copy_binary import HEADER, TRAILER, encode_rows, row_bytes
+from vo_service.ingest.order import in_order
 from vo_service.ingest.prefetch import prefetch
 
 Connection = psycopg.Connection[Any]
@@ -56,17 +57,27 @@ def create_table(
 def copy_rows(
     connection: Connection,
     table: Table,
-    encoded: Generator[Block, None, None],
+    batches: Generator[pa.RecordBatch, None, None],
     *,
     is_new: bool,
     memory: int | None = None,
+    look: Callable[[pa.RecordBatch], None] = lambda _: None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Write rows into the table, those with a position in the order of its index.
 
-    `is_new` says whether the table was created in this transaction. `memory` is the number of bytes in which rows are
-    put in order, if not what the machine has for it. `progress` is called with the number of rows that have been
-    written.
+    Parameters
+    ----------
+    batches
+        With the columns of the table, and that of the index if there is a position.
+    is_new
+        Whether the table was created in this transaction.
+    memory
+        Bytes of rows that are put in order at once, if not what the machine has for it.
+    look
+        Called in another thread with all rows that are written.
+    progress
+        Called with the number of rows that have been written.
     """
     positioned = table.position is not None
     names = [*table.sql_columns, HPX_COLUMN] if positioned else table.sql_columns
@@ -77,13 +88,27 @@ def copy_rows(
         sql.SQL("FORMAT binary, FREEZE" if is_new else "FORMAT binary"),
     )
     stored = 0
-    with closing(encoded) as blocks, connection.cursor().copy(statement) as copy:
+    # Rows are sorted, looked at and encoded in a thread while the server stores those before them.
+    encoded = prefetch(_encoded(batches, positioned, memory, look))
+    with connection.cursor().copy(statement) as copy, closing(encoded):
         copy.write(HEADER)
-        for rows in prefetch(in_order(blocks, memory)) if positioned else (block.rows for block in blocks):
+        for rows in encoded:
             copy.write(row_bytes(rows))
             stored += len(rows)
             progress(stored)
         copy.write(TRAILER)
+
+
+def _encoded(
+    batches: Generator[pa.RecordBatch, None, None],
+    positioned: bool,
+    memory: int | None,
+    look: Callable[[pa.RecordBatch], None],
+) -> Iterator[pa.BinaryArray]:
+    with closing(batches):
+        for batch in in_order(batches, memory) if positioned else batches:
+            look(batch)
+            yield encode_rows(batch.columns)
 
 
 def index_positions(connection: Connection, table: Table) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal, LiteralString
 
 import psycopg
+import pyarrow as pa
 from psycopg import sql
 
 from vo_service.catalog.description import Description
@@ -30,8 +31,10 @@ from vo_service.coverage.store import kept_coverage, record_coverage
 from vo_service.database.access import Access
 from vo_service.database.failures import connect
 from vo_service.errors import IngestError
+from vo_service.ingest.cover import gather
 from vo_service.ingest.fill import Connection, copy_rows, create_table, index_positions
-from vo_service.ingest.rows import BadRowError, Progress, Tally, encode_files, open_files
+from vo_service.ingest.rows import BadRowError, Progress, Tally, open_files, read_rows
+from vo_service.ingest.statistics import Summary
 from vo_service.ingest.turns import take_turn
 from vo_service.obscore.store import record_event_list
 
@@ -164,7 +167,8 @@ class _TableLoad:
         self._append = mode == "append"
         if self._append:
             _check_same(table, published, source)
-        self.tally.gathering = self._gathering()
+        self._summary = Summary()
+        self._gathering = self._begin_gathering()
         # Where the rows are written.
         self._target = table if self._append else replace(table, name=_working_name(table))
 
@@ -184,15 +188,15 @@ class _TableLoad:
         """The table as it is now."""
         loaded = self.tally.read - self.tally.rejected
         if self._append and self._published:
-            columns = self.tally.summary.describe(self._table.columns, self._published.columns)
+            columns = self._summary.describe(self._table.columns, self._published.columns)
             return replace(self._table, rows=self._published.rows + loaded, columns=columns)
-        return replace(self._table, rows=loaded, columns=self.tally.summary.describe(self._table.columns))
+        return replace(self._table, rows=loaded, columns=self._summary.describe(self._table.columns))
 
     def coverage(self) -> Coverage | None:
         """What the table covers now; None if that must be measured."""
-        return None if self.tally.gathering is None else self.tally.gathering.coverage()
+        return None if self._gathering is None else self._gathering.coverage()
 
-    def _gathering(self) -> Gathering | None:
+    def _begin_gathering(self) -> Gathering | None:
         """To be told of the rows that come; knows of those that are there. None if these must be measured."""
         if not self._append or self._published is None:
             return Gathering(self._table)
@@ -207,13 +211,19 @@ class _TableLoad:
 
     def _copy(self, paths: Sequence[Path], progress: Progress) -> None:
         """Write the rows of the files."""
-        encoded = encode_files(open_files(paths, self._source), self._table, self._source, self.tally, progress)
+        rows = read_rows(open_files(paths, self._source), self._table, self._source, self.tally, progress)
 
         def tell(stored: int) -> None:
             whole = None if self._table.position is None else self.tally.read - self.tally.rejected
             progress("storing", stored, whole)
 
-        copy_rows(self._connection, self._target, encoded, is_new=not self._append, progress=tell)
+        copy_rows(self._connection, self._target, rows, is_new=not self._append, look=self._look, progress=tell)
+
+    def _look(self, batch: pa.RecordBatch) -> None:
+        """Note what rows hold and cover, while the server is busy with those before them."""
+        self._summary.add(batch.columns[: len(self._table.columns)])
+        if self._gathering is not None:
+            gather(self._gathering, self._table, batch)
 
     def _index(self) -> None:
         index_positions(self._connection, self._target)

@@ -1,4 +1,4 @@
-"""From files to rows that can be stored: read, convert, place on the sky, sort out what is wrong, encode for COPY."""
+"""From files to rows that can be stored: read, convert, place on the sky, sort out what is wrong."""
 
 from __future__ import annotations
 
@@ -11,21 +11,16 @@ import numpy as np
 import pyarrow as pa
 
 from vo_service.catalog.description_input import ColumnSource, FileOptions, PositionSource, Rank, TableInput
-from vo_service.catalog.model import Column, Table
+from vo_service.catalog.model import HPX_COLUMN, Column, Table
 from vo_service.catalog.vocabulary.unit import conversion_factor, read_unit
-from vo_service.coverage.gather import Gathering
 from vo_service.database.arrow import arrow_type
 from vo_service.errors import IngestError
 from vo_service.ingest.convert import convert
-from vo_service.ingest.copy_binary import encode_rows
-from vo_service.ingest.cover import gather
 from vo_service.ingest.flaws import Flaws
-from vo_service.ingest.order import Block
 from vo_service.ingest.position import check_position, index_where_possible, to_icrs
 from vo_service.ingest.prefetch import prefetch
 from vo_service.ingest.rank import Ranks, needed_ranks, rank_column, rank_rows
 from vo_service.ingest.readers import FileColumn, Reader, reader_for
-from vo_service.ingest.statistics import Summary
 from vo_service.sky.healpix import hpx
 
 Progress = Callable[[str, int, int | None], None]
@@ -51,9 +46,6 @@ class Tally:
     rejected: int = 0
     reasons: list[str] = field(default_factory=list)
     """Why rows were left out, for the first of them: file, row and what was wrong."""
-    summary: Summary = field(default_factory=Summary)
-    gathering: Gathering | None = None
-    """What the rows that were not left out hold and cover; the coverage only of those that are loaded."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +74,18 @@ def open_files(paths: Sequence[Path], source: TableInput) -> list[File]:
     return [File(path, reader_for(path, source.options.format), source.options) for path in paths]
 
 
-def encode_files(
+def read_rows(
     files: Sequence[File], table: Table, source: TableInput, tally: Tally, progress: Progress
-) -> Generator[Block, None, None]:
-    """All rows of the files as COPY reads them, the columns in the order of the table, then the HEALPix index if there
-    is a position; and the index as key (zeros if there is no position).
+) -> Generator[pa.RecordBatch, None, None]:
+    """All rows of the files as they are stored, the columns in the order of the table, then the HEALPix index if there
+    is a position.
 
     Raises IngestError with file, row and reason for the first row that cannot be stored, unless such rows are to be
     left out: then they are counted in `tally`.
     """
     counts = [file.reader.rows(file.path, file.options) for file in files]
     total = sum(count for count in counts if count is not None) if None not in counts else None
+    names = [*table.sql_columns, *([] if table.position is None else [HPX_COLUMN])]
     ranks = {by: _rank(files, by, progress, total) for by in needed_ranks(source.sources.values())}
     for file in files:
         _check_units(file, table, source)
@@ -100,18 +93,15 @@ def encode_files(
         for batch in prefetch(file.batches(_names(source))):
             flaws = Flaws(batch.num_rows)
             here = {by: every[tally.read : tally.read + batch.num_rows] for by, every in ranks.items()}
-            columns, keys = _store(batch, table, source, here, flaws)
+            columns = _store(batch, table, source, here, flaws)
             if flaws.bad.any():
                 _judge(flaws, file, row, source, tally)
                 kept = pa.array(~flaws.bad)
-                columns, keys = [column.filter(kept) for column in columns], keys[~flaws.bad]
-            tally.summary.add(columns[: len(table.columns)])
-            if tally.gathering is not None:
-                gather(tally.gathering, table, columns, keys)
+                columns = [column.filter(kept) for column in columns]
             row += batch.num_rows
             tally.read += batch.num_rows
             progress("reading", tally.read, total)
-            yield Block(keys, encode_rows(columns))
+            yield pa.RecordBatch.from_arrays(columns, names)
 
 
 def _width(kind: pa.DataType) -> int:
@@ -146,21 +136,18 @@ def _rank(files: Sequence[File], by: str, progress: Progress, total: int | None)
 
 def _store(
     batch: pa.RecordBatch, table: Table, source: TableInput, ranks: dict[str, Ranks], flaws: Flaws
-) -> tuple[list[pa.Array], np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    """The columns as they are stored, the HEALPix index last; and the index."""
+) -> list[pa.Array]:
+    """The columns as they are stored, the HEALPix index last."""
     stored = {
         column.name: _column(batch, column, source.sources[column.name], source, ranks, flaws)
         for column in table.columns
         if column.name in source.sources
     }
-    keys = np.zeros(batch.num_rows, np.int64)
-    if table.position is not None:
-        keys = _place(batch, table, source, stored, flaws)
+    index = [] if table.position is None else [_place(batch, table, source, stored, flaws)]
     for name in source.required:
         if stored[name].null_count:
             flaws.add(_missing(stored[name]), lambda _, name=name: f"{name}: a value is required")  # type: ignore[misc]
-    columns = [stored[column.name] for column in table.columns]
-    return [*columns, pa.array(keys, mask=keys < 0)] if table.position is not None else columns, keys
+    return [*(stored[column.name] for column in table.columns), *index]
 
 
 def _column(
@@ -178,7 +165,7 @@ def _column(
 
 def _place(
     batch: pa.RecordBatch, table: Table, source: TableInput, stored: dict[str, pa.Array], flaws: Flaws
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+) -> pa.Array:
     """Bring the position columns into range, making them if the file has another frame or unit; gives the index."""
     if table.position is None:
         raise ValueError("the table has no position")
@@ -190,11 +177,12 @@ def _place(
     ra, dec = (stored[name].cast(kind, safe=False) for name, kind in zip(names, types, strict=True))
     missing = _missing(ra) | _missing(dec)
     if source.loose_position:
-        return index_where_possible(_doubles(ra), _doubles(dec), missing)
-    places = check_position(_doubles(ra), _doubles(dec), missing, flaws)
-    for name, values, kind in zip(names, places, types, strict=True):
+        places = index_where_possible(_doubles(ra), _doubles(dec), missing)
+        return pa.array(places, mask=places < 0)
+    checked = check_position(_doubles(ra), _doubles(dec), missing, flaws)
+    for name, values, kind in zip(names, checked, types, strict=True):
         stored[name] = pa.array(values).cast(kind, safe=False)
-    return hpx(*places)
+    return pa.array(hpx(*checked))
 
 
 def _transform(

@@ -30,7 +30,7 @@ from vo_service.errors import IngestError, TooLargeError, UsageError
 from vo_service.ingest.fill import Connection, copy_rows, create_table, index_positions, quoted
 from vo_service.ingest.readers import READERS, FileColumn, Reader, recognise
 from vo_service.ingest.readers.base import is_packed
-from vo_service.ingest.rows import File, Tally, encode_files
+from vo_service.ingest.rows import File, Tally, read_rows
 from vo_service.ingest.survey import survey
 from vo_service.ingest.upload_columns import as_column, find_position
 
@@ -173,8 +173,8 @@ class _UploadLoad:
         )
         create_table(self._connection, table, every_row_placed=False, unlogged=not durable)
         tally = Tally()
-        encoded = encode_files([file], table, source, tally, lambda *_: None)
-        copy_rows(self._connection, table, encoded, is_new=True, memory=ORDER_BYTES)
+        rows = read_rows([file], table, source, tally, lambda *_: None)
+        copy_rows(self._connection, table, rows, is_new=True, memory=ORDER_BYTES)
         index_positions(self._connection, table)
         self._connection.execute(sql.SQL("ANALYZE {}").format(quoted(table)))
         columns = tuple(

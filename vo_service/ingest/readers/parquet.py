@@ -16,6 +16,9 @@ from vo_service.ingest.readers.votable_head import Field, scan
 
 _VOTABLE = b"IVOA.VOTable-Parquet.content"
 
+_BUFFER_BYTES = 1 << 20
+"""Of each column, read at once."""
+
 
 class ParquetReader:
     """Parquet files, by row groups."""
@@ -41,7 +44,8 @@ class ParquetReader:
         columns = self.columns(path, options)
         pick(path, columns, names)
         try:
-            with pyarrow.parquet.ParquetFile(path) as file:
+            # Without further words, all of the file would be in memory at the end.
+            with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
                 all_names = [column.name for column in columns]
                 # Parquet goes by names: where they are not those of the file, all columns have to be read.
                 wanted = list(names) if all_names == file.schema_arrow.names else None
