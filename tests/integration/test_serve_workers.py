@@ -46,6 +46,7 @@ def answers(service: Service, seconds: float = 2.0) -> bool:
 
 
 def test_either_process_answers_alone(service: Service) -> None:
+    until(lambda: len(others(service)) == 1)
     (other,) = others(service)
     os.kill(service.pid, signal.SIGSTOP)
     try:
