@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 from conesearch.request import ConeRequest
 from vo_service.catalog.model import HPX_COLUMN, Column, Position, Table
 from vo_service.database.arrow import sql_type
-from vo_service.database.statement import Statement
+from vo_service.database.statement import FEW_ROWS, Statement
+from vo_service.sky.angles import share_of_sky
 from vo_service.sky.cover import cone_ranges
 from vo_service.sky.predicates import in_ranges, literal, separation_sql
-
-SMALL = 300
-"""Expected rows up to which a prepared statement is faster than one with literals whose rows are read by COPY."""
 
 LARGE = 20_000
 """Expected rows from which they come in no order: sorting takes a third of the time, and the first row waits for it."""
@@ -36,8 +33,8 @@ def cone_statement(table: Table, position: Position, request: ConeRequest) -> St
     The nearest rows come first, unless there are very many and MAXREC leaves room for all of them.
     """
     columns = cone_columns(table, position, request.verbosity)
-    expected = table.rows * (1 - math.cos(math.radians(request.radius))) / 2
-    build = _prepared if expected <= SMALL else _literal
+    expected = table.rows * share_of_sky(request.radius)
+    build = _prepared if expected <= FEW_ROWS else _literal
     return build(table, position, request, columns, expected)
 
 

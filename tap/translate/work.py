@@ -19,9 +19,8 @@ from tap.translate.bound import (
 )
 from tap.translate.constants import value_of
 from vo_service.catalog.model import TAP_SCHEMA, Table
-
-FEW_ROWS: Final = 300
-"""Expected rows up to which an answer is small: more are read faster by COPY."""
+from vo_service.database.statement import FEW_ROWS
+from vo_service.sky.angles import share_of_sky
 
 SMALL_TABLE: Final = 2_000
 """Rows of tables of which a query is small, whatever it asks, as long as it joins few of them: those of TAP_SCHEMA."""
@@ -72,7 +71,7 @@ def _terms(condition: Condition) -> Iterator[Condition]:
 def _selected(term: Condition, table: Table) -> float:
     match term:
         case WithinCone(ranges=None) if term.hpx is not None and (radius := value_of(term.radius)) is not None:
-            return _size(table) * (1 - math.cos(math.radians(min(radius, 180.0)))) / 2
+            return _size(table) * share_of_sky(min(radius, 180.0))
         case Comparison(operator="=", left=Reference() as column, right=Constant()) if _is_key(column, table):
             return 1
         case _:

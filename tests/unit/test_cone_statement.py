@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from conesearch.query import LARGE, SMALL, cone_statement
+from conesearch.query import LARGE, cone_statement
 from conesearch.request import ConeRequest
 from tests.support.published import EVENTS
 from vo_service.catalog.model import Position, Table
+from vo_service.database.statement import FEW_ROWS
 from vo_service.formats.registry import find_format
 
 COLUMNS = EVENTS.columns
@@ -22,8 +23,8 @@ def statement(rows: int, radius: float, maxrec: int = 10_000_000) -> tuple[str, 
 
 
 def test_few_rows_are_asked_for_by_one_prepared_statement() -> None:
-    first, some = statement(2 * SMALL, 1)
-    second, others = statement(2 * SMALL, 90, maxrec=5)
+    first, some = statement(2 * FEW_ROWS, 1)
+    second, others = statement(2 * FEW_ROWS, 90, maxrec=5)
     assert first == second
     assert (some[-2:], others[-2:]) == ((1, 10_000_001), (90, 6))
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from vo_service.catalog.model import Column, Table
 
+FEW_ROWS = 300
+"""Expected rows up to which an answer is small; more of them are read faster by COPY."""
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -33,6 +35,11 @@ def separation(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike)
     dot = np.sin(lat1) * np.sin(lat2) + np.cos(lat1) * np.cos(lat2) * np.cos(lon)
     result: Floats = np.degrees(np.arctan2(np.hypot(across, along), dot))
     return result
+
+
+def share_of_sky(radius: float) -> float:
+    """The part of the sphere that a cone of this radius [deg, in [0, 180]] covers."""
+    return (1 - math.cos(math.radians(radius))) / 2
 
 
 def unit_vectors(ra: ArrayLike, dec: ArrayLike) -> Floats:
