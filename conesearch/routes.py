@@ -19,10 +19,10 @@ from vo_service.dali.errors import scs_error_response
 from vo_service.dali.links import has_links, row_links
 from vo_service.dali.origin import origin
 from vo_service.dali.parameters import read_parameters
-from vo_service.database.execute import is_reachable, stream
+from vo_service.database.execute import stream
 from vo_service.errors import NotFoundError
 from vo_service.formats.base import ResultTable
-from vo_service.vosi.availability import availability_document
+from vo_service.vosi.availability import availability_now
 from vo_service.vosi.capabilities import capabilities_document
 from vo_service.vosi.tables import table_document
 
@@ -52,9 +52,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
 
     async def availability(request: Request) -> Response:
         _find(context, request)
-        reachable = await is_reachable(context.database)
-        notes = [] if reachable else ["The database cannot be reached"]
-        return xml(availability_document(reachable, context.started, notes))
+        return xml(await availability_now(context))
 
     async def tables(request: Request) -> Response:
         table, _ = _find(context, request)

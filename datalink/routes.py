@@ -33,12 +33,12 @@ from vo_service.dali.endpoints import READ_OR_POST, base_url, endpoint, xml
 from vo_service.dali.links import LINKS, has_links, row_links
 from vo_service.dali.origin import origin
 from vo_service.dali.parameters import Parameters, read_parameters
-from vo_service.database.execute import is_reachable, stream
+from vo_service.database.execute import stream
 from vo_service.errors import NotFoundError, UsageError
 from vo_service.files.register import find_attachment
 from vo_service.files.serve import file_response
 from vo_service.formats.base import ResultTable
-from vo_service.vosi.availability import availability_document
+from vo_service.vosi.availability import availability_now
 from vo_service.vosi.capabilities import capabilities_document
 
 _IDENTIFIER = re.compile(r"\d{1,18}", re.ASCII)
@@ -125,9 +125,7 @@ class _Site:
         return xml(capabilities_document(datalink_capabilities(url)))
 
     async def availability(self, request: Request) -> Response:
-        reachable = await is_reachable(self._context.database)
-        notes = [] if reachable else ["The database cannot be reached"]
-        return xml(availability_document(reachable, self._context.started, notes))
+        return xml(await availability_now(self._context))
 
     async def file(self, request: Request) -> Response:
         identifier, name = request.path_params["id"], request.path_params["name"]

@@ -13,8 +13,7 @@ from registry_records.oai import Oai, oai_error
 from registry_records.records import Records
 from registry_records.services import registry_capabilities
 from vo_service.dali.endpoints import READ_OR_POST, base_url, endpoint, xml
-from vo_service.database.execute import is_reachable
-from vo_service.vosi.availability import availability_document
+from vo_service.vosi.availability import availability_now
 from vo_service.vosi.capabilities import capabilities_document
 
 
@@ -27,9 +26,7 @@ def routes(records: Records) -> Sequence[BaseRoute]:
         return xml(capabilities_document(registry_capabilities(address, settings.registry_page_size)))
 
     async def availability(request: Request) -> Response:
-        reachable = await is_reachable(context.database)
-        notes = [] if reachable else ["The database cannot be reached"]
-        return xml(availability_document(reachable, context.started, notes))
+        return xml(await availability_now(context))
 
     return [
         endpoint("/oai", Oai(records).answer, READ_OR_POST, on_error=oai_error),

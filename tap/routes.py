@@ -16,9 +16,8 @@ from vo_service.catalog.model import Catalog, Table
 from vo_service.context import Context
 from vo_service.dali.endpoints import READ_OR_POST, base_url, endpoint, xml
 from vo_service.dali.parameters import read_parameters
-from vo_service.database.execute import is_reachable
 from vo_service.errors import NotFoundError, UsageError
-from vo_service.vosi.availability import availability_document
+from vo_service.vosi.availability import availability_now
 from vo_service.vosi.capabilities import capabilities_document
 from vo_service.vosi.tables import table_document, tableset_document
 
@@ -51,9 +50,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         return examples_page(context.catalog, context.settings, base_url(request, context.settings))
 
     async def availability(request: Request) -> Response:
-        reachable = await is_reachable(context.database)
-        notes = [] if reachable else ["The database cannot be reached"]
-        return xml(availability_document(reachable, context.started, notes))
+        return xml(await availability_now(context))
 
     return [
         endpoint("/tap", root),

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from vo_service.dali.quota import RETRY_AFTER, Quota, client_of
+from vo_service.dali.quota import Quota, client_of
+from vo_service.database.lanes import RETRY_AFTER
 from vo_service.errors import TooManyRequestsError
 
 

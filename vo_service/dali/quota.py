@@ -10,10 +10,8 @@ from contextlib import asynccontextmanager
 
 from starlette.requests import Request
 
+from vo_service.database.lanes import RETRY_AFTER
 from vo_service.errors import TooManyRequestsError
-
-RETRY_AFTER = 5
-"""Seconds after which a client that was sent away is told to try again."""
 
 _IPV6_CLIENT = 64
 """Bits of an IPv6 address that belong to one client: networks of this size are given to households and hosts."""

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from vo_service.errors import TooManyRequestsError
 
 RETRY_AFTER = 5
-"""Seconds after which a client that found all connections busy is told to try again."""
+"""Seconds after which a client that was sent away, as all is busy, is told to try again."""
 
 Connection = TypeVar("Connection")
 

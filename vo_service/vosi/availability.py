@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 
 from lxml import etree
 
+from vo_service.context import Context
+from vo_service.database.execute import is_reachable
 from vo_service.vosi.documents import NAMESPACES, legal, root, serialise
+
+
+async def availability_now(context: Context) -> bytes:
+    """What the service says of itself at this moment: it is available if the database can be reached."""
+    reachable = await is_reachable(context.database)
+    notes = [] if reachable else ["The database cannot be reached"]
+    return availability_document(reachable, context.started, notes)
 
 
 def availability_document(available: bool, up_since: datetime, notes: Sequence[str] = ()) -> bytes:
