@@ -250,7 +250,7 @@ def test_searches_end_in_time_and_those_for_words_are_few(
     url: str, archive: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the table is locked no search gets anywhere."""
-    monkeypatch.setattr("voevent.archive.reading.TIME_LIMIT", 3.0)
+    monkeypatch.setattr("vo_service.database.records.TIME_LIMIT", 3.0)
     with psycopg.connect(archive.owner.conninfo) as connection, ThreadPoolExecutor(5) as pool:
         connection.execute("LOCK TABLE alerts.voevent IN ACCESS EXCLUSIVE MODE")
         answers = list(pool.map(httpx.get, [f"{url}/voevent?text=x", f"{url}/voevent"] * 2 + [f"{url}/voevent?text=y"]))

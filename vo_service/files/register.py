@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, LiteralString
 
@@ -11,14 +11,10 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from vo_service.catalog.model import Column, Table
-from vo_service.database.execute import stream
+from vo_service.catalog.model import Table
 from vo_service.database.pools import Database
-from vo_service.database.statement import Statement
+from vo_service.database.records import read_records
 from vo_service.errors import NotFoundError
-
-TIME_LIMIT = 30.0
-"""Seconds that reading of the register may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +62,8 @@ class Attachment:
 _NAMES = tuple(field.name for field in fields(Attachment))
 _SELECT = sql.SQL("SELECT {} FROM vo_service.attachment WHERE ").format(sql.SQL(", ").join(map(sql.Identifier, _NAMES)))
 
-_TEXT = Column("", "char", arraysize="*")
-_OTHERS = {
-    "attachment_id": Column("", "long"),
-    "content_length": Column("", "long"),
-    "modified_at": replace(_TEXT, xtype="timestamp"),
-}
-_COLUMNS = tuple(replace(_OTHERS.get(name, _TEXT), name=name) for name in _NAMES)
+_KINDS = {"attachment_id": "long", "content_length": "long", "modified_at": "time"}
+_COLUMNS = " ".join(f"{name}:{_KINDS.get(name, 'text')}" for name in _NAMES)
 
 _OF_NAME: LiteralString = "(schema_name, table_name) = (%s, %s) AND row_key IS NOT DISTINCT FROM %s AND name = %s"
 
@@ -137,6 +128,5 @@ async def find_attachment(database: Database, identifier: int, name: str) -> Att
 
 async def _select(database: Database, condition: str, values: Sequence[object]) -> list[Attachment]:
     text = f"{_SELECT.as_string(None)}{condition} ORDER BY attachment_id"
-    async with stream(database, Statement(text, _COLUMNS, tuple(values)), timeout=TIME_LIMIT) as batches:
-        rows = [row async for batch in batches for row in batch.to_pylist()]
+    rows = await read_records(database, text, _COLUMNS, values)
     return [Attachment(**row | {"modified_at": row["modified_at"].replace(tzinfo=UTC)}) for row in rows]
