@@ -26,9 +26,7 @@ def service() -> Iterator[Service]:
 
 def others(service: Service) -> list[int]:
     """The processes that answer beside the one that was started."""
-    children = Path(f"/proc/{service.pid}/task").glob("*/children")
-    found = [int(pid) for path in children for pid in path.read_text().split()]
-    return [pid for pid in found if b"\0answer\0" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return service.children("answer")
 
 
 def until(condition: Callable[[], bool]) -> None:

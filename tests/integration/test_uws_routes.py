@@ -375,18 +375,11 @@ def test_clients_have_a_limit_and_a_list_of_their_own(access: Access, tmp_path: 
 # Workers
 
 
-def workers(service: Service) -> list[int]:
-    """The processes of workers that a service has started."""
-    children = Path(f"/proc/{service.pid}/task").glob("*/children")
-    found = [int(pid) for path in children for pid in path.read_text().split()]
-    return [pid for pid in found if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
 def test_jobs_survive_the_death_of_all_workers(jobs: httpx.Client, demo_service: Service) -> None:
     finished(jobs)
     slow = "SELECT COUNT(*) FROM demo.events AS a, demo.events AS b WHERE a.ra < b.dec AND a.event_id < 100"
     addresses = [new(jobs, slow, PHASE="RUN") for _ in range(6)]
-    for pid in workers(demo_service):
+    for pid in demo_service.children("worker"):
         os.kill(pid, signal.SIGKILL)
     assert {ended(jobs, job).findtext("{*}phase") for job in addresses} == {"COMPLETED"}

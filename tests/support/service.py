@@ -29,6 +29,12 @@ class Service:
     state: Path
     pid: int
 
+    def children(self, command: str) -> list[int]:
+        """The processes `vo-service COMMAND` that it has started. Needs /proc."""
+        children = Path(f"/proc/{self.pid}/task").glob("*/children")
+        found = [int(pid) for path in children for pid in path.read_text().split()]
+        return [pid for pid in found if f"\0{command}\0".encode() in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run another `vo-service` command on the same state."""
         return run_command(*arguments, "--state", str(self.state))
