@@ -1,0 +1,262 @@
+"""Blocking connections for answers of any size: binary COPY, whose rows numpy makes Arrow record batches of.
+
+Psycopg makes the connection and closes it. Where nothing is encrypted we speak the protocol on its socket ourselves while
+a query runs; elsewhere libpq does, which hands out one row after the other and takes several times as long.
+
+A connection is used by one thread at a time; only `cancel` may be called while another call runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+from psycopg import pq
+
+from vo_service.database.copy_messages import (
+    COPY_TRAILER,
+    Bytes,
+    Incoming,
+    Positions,
+    columns_in,
+    copy_command,
+    error_in,
+    header_length,
+    request,
+)
+from vo_service.database.copy_rows import Loader, arrays, loader
+
+CANCEL_SECONDS = 5.0
+"""Seconds that the attempt to cancel a query may take."""
+
+PATIENCE = 60.0
+"""Seconds beyond the time limit of a query after which a silent server is taken to be gone."""
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+
+class Answer(Protocol):
+    """The answer to a query that was sent.
+
+    Attributes
+    ----------
+    columns
+        Names and types (OIDs).
+    ended
+        Whether nothing more comes.
+    """
+
+    columns: Sequence[tuple[str, int]]
+    ended: bool
+
+    def read(self) -> tuple[Bytes, Positions]:
+        """The next rows: bytes, and where in them each row begins; no rows after the last. Raises psycopg.Error."""
+        ...
+
+
+class BlockingConnection:
+    """A connection that runs one query after another; made when the first one starts."""
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._connect = connect
+        self._connection: Connection | None = None
+        self._socket: socket.socket | None = None
+        self._answer: Answer | None = None
+        self._loaders: list[Loader] = []
+        self._timeout: int | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether a query was started that has neither failed nor returned its last row."""
+        return self._answer is not None and not self._answer.ended
+
+    def start(self, sql: str, seconds: float, batch_bytes: int) -> None:
+        """Run a query that may take so many seconds; its rows come in batches of about `batch_bytes` bytes.
+
+        Raises psycopg.Error, QueryError.
+        """
+        connection = self._open()
+        timeout = math.ceil(seconds * 1000)
+        if timeout != self._timeout:
+            connection.execute(b"SET statement_timeout = %d" % timeout)
+            self._timeout = timeout
+        if self._socket is None:
+            self._answer = _AnswerOfLibpq(connection.pgconn, sql, batch_bytes)
+        else:
+            self._socket.settimeout(seconds + PATIENCE)
+            self._answer = _AnswerOnSocket(self._socket, sql, batch_bytes)
+        self._loaders = [loader(name, oid) for name, oid in self._answer.columns]
+
+    def read(self) -> pa.RecordBatch | None:
+        """The next rows of the query that runs; None after the last. Raises psycopg.Error, QueryError."""
+        assert self._answer is not None  # noqa: S101 (start came first)
+        data, rows = self._answer.read()
+        if not len(rows):
+            return None
+        return pa.RecordBatch.from_arrays(arrays(data, rows, self._loaders), [name for name, _ in self._answer.columns])
+
+    def cancel(self) -> None:
+        """Make what runs now fail, if anything runs. Where that is not possible, it will fail by itself."""
+        if self._connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._connection.cancel_safe(timeout=CANCEL_SECONDS)
+
+    def close(self) -> None:
+        """Disconnect; what runs is cancelled."""
+        if self.runs:
+            self.cancel()
+        if self._socket is not None:
+            self._socket.close()
+        if self._connection is not None:
+            self._connection.close()
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._connect()
+            self._socket = _socket_of(self._connection)
+        return self._connection
+
+
+class _AnswerOnSocket:
+    """The protocol spoken on the connection's socket, of which libpq sees nothing: to it the connection is idle."""
+
+    def __init__(self, server: socket.socket, sql: str, size: int) -> None:
+        self.columns: list[tuple[str, int]] = []
+        self.ended = False
+        self._socket = server
+        self._incoming = Incoming(size)
+        self._error: psycopg.Error | None = None
+        self._copies = False
+        self._send(request(sql))
+        while not (self._copies or self.ended):
+            self._receive()
+            while not self._copies and (message := self._incoming.next_message()):
+                self._hear(*message)
+
+    def read(self) -> tuple[Bytes, Positions]:
+        while True:
+            self._fill()
+            rows = self._rows()
+            if len(rows) or self.ended:
+                return self._incoming.data, rows
+            self._receive()
+
+    def _fill(self) -> None:
+        self._incoming.make_room()
+        while not (self._incoming.is_full or self._incoming.seems_complete):
+            self._receive()
+
+    def _rows(self) -> Positions:
+        """The rows in what has come, all of which is taken out."""
+        found = []
+        while not self.ended:
+            found.append(self._incoming.next_rows(len(self.columns)))
+            message = self._incoming.next_message()
+            if message is None:
+                break
+            self._hear(*message)
+        return np.concatenate(found) if found else np.empty(0, np.int64)
+
+    def _hear(self, kind: bytes, body: bytes) -> None:
+        if kind == b"T":
+            self.columns = list(columns_in(body))
+        elif kind == b"H":
+            self._copies = True
+        elif kind == b"E":
+            self._error = error_in(body)
+        elif kind == b"Z":
+            self.ended = True
+            if self._error is not None:
+                raise self._error
+
+    def _send(self, messages: bytes) -> None:
+        try:
+            self._socket.sendall(messages)
+        except OSError as error:
+            raise self._lost(str(error)) from None
+
+    def _receive(self) -> None:
+        if self._incoming.is_full:
+            self._incoming.make_room()
+        try:
+            count = self._socket.recv_into(self._incoming.room())
+        except OSError as error:
+            raise self._lost(str(error)) from None
+        if count == 0:
+            raise self._lost(str(self._error or "The server closed the connection"))
+        self._incoming.received(count)
+
+    def _lost(self, reason: str) -> psycopg.OperationalError:
+        self.ended = True
+        return psycopg.OperationalError(reason)
+
+
+class _AnswerOfLibpq:
+    """The same by libpq, for encrypted connections."""
+
+    def __init__(self, libpq: pq.abc.PGconn, sql: str, size: int) -> None:
+        self.ended = True
+        self._libpq = libpq
+        self._size = size
+        self._begun = False
+        self._require(libpq.prepare(b"", sql.encode()), pq.ExecStatus.COMMAND_OK)
+        description = self._require(libpq.describe_prepared(b""), pq.ExecStatus.COMMAND_OK)
+        self.columns = [
+            ((description.fname(i) or b"").decode(), description.ftype(i)) for i in range(description.nfields)
+        ]
+        self._require(libpq.exec_(copy_command(sql)), pq.ExecStatus.COPY_OUT)
+        self.ended = False
+
+    def read(self) -> tuple[Bytes, Positions]:
+        rows: list[Bytes] = []
+        size = 0
+        while size < self._size and (row := self._next()) is not None:
+            if not self._begun:
+                self._begun = True
+                row = row[header_length(row) :]
+            if row != COPY_TRAILER:
+                rows.append(row)
+                size += len(row)
+        starts = np.cumsum([0, *map(len, rows)])[:-1]
+        return np.frombuffer(b"".join((*rows, bytes(8))), np.uint8), starts
+
+    def _next(self) -> bytes | None:
+        """The next row as it came; None after the last."""
+        if self.ended:
+            return None
+        length, row = self._libpq.get_copy_data(0)
+        if length > 0:
+            return bytes(row)
+        self.ended = True
+        while (result := self._libpq.get_result()) is not None:
+            self._require(result, pq.ExecStatus.COMMAND_OK)
+        return None
+
+    def _require(self, result: pq.abc.PGresult, status: pq.ExecStatus) -> pq.abc.PGresult:
+        if result.status == status:
+            return result
+        if self._libpq.status != pq.ConnStatus.OK:
+            raise psycopg.OperationalError(result.get_error_message())
+        raise psycopg.errors.error_from_result(result)
+
+
+def _socket_of(connection: Connection) -> socket.socket | None:
+    """The connection's socket, if what goes through it is not encrypted."""
+    if connection.pgconn.ssl_in_use:
+        return None
+    own = socket.socket(fileno=os.dup(connection.pgconn.socket))
+    if own.family != socket.AF_UNIX and connection.execute(_BY_GSS).fetchone() == (True,):
+        own.close()
+        return None
+    return own
+
+
+_BY_GSS = "SELECT encrypted FROM pg_stat_gssapi WHERE pid = pg_backend_pid()"
+"""Whether Kerberos encrypts the connection, which libpq does not tell."""
