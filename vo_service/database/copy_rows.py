@@ -76,7 +76,7 @@ class Scattered:
 
 @dataclass(frozen=True)
 class Even:
-    """One field of each row, where all rows are alike: its `count` values, none of them NULL, are `step` bytes apart."""
+    """One field of each row, where all rows are alike: `count` values `step` bytes apart, none of them NULL."""
 
     data: Bytes
     first: int
@@ -201,11 +201,12 @@ def _times(values: Values) -> pa.Array:
 
 
 def _since_1970(times: npt.NDArray[Any], epoch: int) -> npt.NDArray[Any]:
-    """Times that are counted from 2000. Infinity is the greatest number of the type; others near it are far away, too."""
+    """Times that are counted from 2000. Infinity is the greatest number of the type, -infinity the least."""
     limits = np.iinfo(times.dtype)
     if len(times) and (times.max() > limits.max - epoch or times.min() == limits.min):
         raise QueryError("The result has a time that is infinite, or later than can be told")
-    return times + times.dtype.type(epoch)
+    times += epoch
+    return times
 
 
 def _bytes(kind: pa.DataType, values: Values) -> pa.Array:
@@ -232,7 +233,7 @@ def _lists(element: Loader, values: Values) -> pa.Array:
     counts, begins = _elements(values)
     offsets = np.zeros(len(counts) + 1, np.int32)
     np.cumsum(counts, out=offsets[1:])
-    bounds = (begins, counts, offsets[:-1])
+    bounds = (begins, counts, offsets[:-1].astype(np.int64))
     if element.width is not None and (values.ends - begins)[counts > 0].sum() == counts.sum() * (4 + element.width):
         fields = _elements_of(values.data, *bounds, element.width)
     else:

@@ -1,7 +1,7 @@
 """Blocking connections for answers of any size: binary COPY, whose rows numpy makes Arrow record batches of.
 
-Psycopg makes the connection and closes it. Where nothing is encrypted we speak the protocol on its socket ourselves while
-a query runs; elsewhere libpq does, which hands out one row after the other and takes several times as long.
+Psycopg makes the connection and closes it. Where nothing is encrypted we speak the protocol on its socket ourselves
+while a query runs; elsewhere libpq does, which hands out one row after the other and takes five times as long.
 
 A connection is used by one thread at a time; only `cancel` may be called while another call runs.
 """
@@ -12,6 +12,7 @@ import contextlib
 import math
 import os
 import socket
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -39,22 +40,24 @@ CANCEL_SECONDS = 5.0
 PATIENCE = 60.0
 """Seconds beyond the time limit of a query after which a silent server is taken to be gone."""
 
+_GATHERING = struct.pack("ll", 0, 5_000)
+"""Seconds and microseconds. The last rows of a long answer come so much later."""
+
 Connection: TypeAlias = psycopg.Connection[Any]
 
 
 class Answer(Protocol):
-    """The answer to a query that was sent.
+    """The answer to a query that was sent."""
 
-    Attributes
-    ----------
-    columns
-        Names and types (OIDs).
-    ended
-        Whether nothing more comes.
-    """
+    @property
+    def columns(self) -> Sequence[tuple[str, int]]:
+        """Names and types (OIDs)."""
+        ...
 
-    columns: Sequence[tuple[str, int]]
-    ended: bool
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes."""
+        ...
 
     def read(self) -> tuple[Bytes, Positions]:
         """The next rows: bytes, and where in them each row begins; no rows after the last. Raises psycopg.Error."""
@@ -87,12 +90,14 @@ class BlockingConnection:
         if timeout != self._timeout:
             connection.execute(b"SET statement_timeout = %d" % timeout)
             self._timeout = timeout
+        answer: Answer
         if self._socket is None:
-            self._answer = _AnswerOfLibpq(connection.pgconn, sql, batch_bytes)
+            answer = _AnswerOfLibpq(connection.pgconn, sql, batch_bytes)
         else:
             self._socket.settimeout(seconds + PATIENCE)
-            self._answer = _AnswerOnSocket(self._socket, sql, batch_bytes)
-        self._loaders = [loader(name, oid) for name, oid in self._answer.columns]
+            answer = _AnswerOnSocket(self._socket, sql, batch_bytes)
+        self._answer = answer
+        self._loaders = [loader(name, oid) for name, oid in answer.columns]
 
     def read(self) -> pa.RecordBatch | None:
         """The next rows of the query that runs; None after the last. Raises psycopg.Error, QueryError."""
@@ -133,7 +138,7 @@ class _AnswerOnSocket:
         self._socket = server
         self._incoming = Incoming(size)
         self._error: psycopg.Error | None = None
-        self._copies = False
+        self._copies = self._waits = False
         self._send(request(sql))
         while not (self._copies or self.ended):
             self._receive()
@@ -144,6 +149,8 @@ class _AnswerOnSocket:
         while True:
             self._fill()
             rows = self._rows()
+            if len(rows) and not self.ended:
+                self._set_waiting(on=True)
             if len(rows) or self.ended:
                 return self._incoming.data, rows
             self._receive()
@@ -172,7 +179,7 @@ class _AnswerOnSocket:
         elif kind == b"E":
             self._error = error_in(body)
         elif kind == b"Z":
-            self.ended = True
+            self._end()
             if self._error is not None:
                 raise self._error
 
@@ -186,7 +193,7 @@ class _AnswerOnSocket:
         if self._incoming.is_full:
             self._incoming.make_room()
         try:
-            count = self._socket.recv_into(self._incoming.room())
+            count = self._socket.recv_into(self._incoming.room(), 0, socket.MSG_WAITALL if self._waits else 0)
         except OSError as error:
             raise self._lost(str(error)) from None
         if count == 0:
@@ -194,8 +201,21 @@ class _AnswerOnSocket:
         self._incoming.received(count)
 
     def _lost(self, reason: str) -> psycopg.OperationalError:
-        self.ended = True
+        self._end()
         return psycopg.OperationalError(reason)
+
+    def _end(self) -> None:
+        self.ended = True
+        self._set_waiting(on=False)
+
+    def _set_waiting(self, *, on: bool) -> None:
+        """Whether the kernel gathers what comes, for `_GATHERING` at most, instead of handing out each piece.
+
+        Each time that Python is asked, other threads hold it up for milliseconds. libpq must find its socket as it was.
+        """
+        if on != self._waits:
+            os.set_blocking(self._socket.fileno(), on)
+            self._waits = on
 
 
 class _AnswerOfLibpq:
@@ -215,7 +235,7 @@ class _AnswerOfLibpq:
         self.ended = False
 
     def read(self) -> tuple[Bytes, Positions]:
-        rows: list[Bytes] = []
+        rows: list[bytes] = []
         size = 0
         while size < self._size and (row := self._next()) is not None:
             if not self._begun:
@@ -252,6 +272,7 @@ def _socket_of(connection: Connection) -> socket.socket | None:
     if connection.pgconn.ssl_in_use:
         return None
     own = socket.socket(fileno=os.dup(connection.pgconn.socket))
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _GATHERING)
     if own.family != socket.AF_UNIX and connection.execute(_BY_GSS).fetchone() == (True,):
         own.close()
         return None
