@@ -1,23 +1,106 @@
-"""The lane of blocking connections, and the threads in which they are used."""
+"""Blocking connections for answers of any size, and the threads in which they are used.
+
+Their rows come as binary COPY, of which numpy makes Arrow record batches. A connection is used by one thread at a time;
+only `cancel` may be called while another call runs.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import psycopg
+import pyarrow as pa
 
-from vo_service.database.copying import BlockingConnection, Connection
+from vo_service.database.copy_answers import Answer, LibpqAnswer, SocketAnswer
+from vo_service.database.copy_types import Loader, arrays, loader
 from vo_service.database.lanes import Lane
 
 NICENESS = 5
 """By how much the server's processes for answers of any size are nicer than those for small ones."""
 
+CANCEL_SECONDS = 5.0
+"""Seconds that the attempt to cancel a query may take."""
+
+PATIENCE = 60.0
+"""Seconds beyond the time limit of a query after which a silent server is taken to be gone."""
+
+_ENCRYPTED_BY_KERBEROS = "SELECT encrypted FROM pg_stat_gssapi WHERE pid = pg_backend_pid()"
+"""What libpq does not tell."""
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
 T = TypeVar("T")
+
+
+class BlockingConnection:
+    """A connection that runs one query after another; made when the first one starts."""
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._connect = connect
+        self._connection: Connection | None = None
+        self._socket: socket.socket | None = None
+        self._answer: Answer | None = None
+        self._loaders: list[Loader] = []
+        self._timeout: int | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether a query was started that has neither failed nor returned its last row."""
+        return self._answer is not None and not self._answer.ended
+
+    def start(self, sql: str, seconds: float, batch_bytes: int) -> None:
+        """Run a query that may take so many seconds; its rows come in batches of about `batch_bytes` bytes.
+
+        Raises psycopg.Error, QueryError.
+        """
+        connection = self._open()
+        timeout = math.ceil(seconds * 1000)
+        if timeout != self._timeout:
+            connection.execute(b"SET statement_timeout = %d" % timeout)
+            self._timeout = timeout
+        answer: Answer
+        if self._socket is None:
+            answer = LibpqAnswer(connection.pgconn, sql, batch_bytes)
+        else:
+            answer = SocketAnswer(self._socket, sql, batch_bytes, seconds + PATIENCE)
+        self._answer = answer
+        self._loaders = [loader(name, oid) for name, oid in answer.columns]
+
+    def read(self) -> pa.RecordBatch | None:
+        """The next rows of the query that runs; None after the last. Raises psycopg.Error, QueryError."""
+        assert self._answer is not None  # noqa: S101 (start came first)
+        data, rows = self._answer.read()
+        if not len(rows):
+            return None
+        return pa.RecordBatch.from_arrays(arrays(data, rows, self._loaders), [name for name, _ in self._answer.columns])
+
+    def cancel(self) -> None:
+        """Make what runs now fail, if anything runs. Where that is not possible, it will fail by itself."""
+        if self._connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._connection.cancel_safe(timeout=CANCEL_SECONDS)
+
+    def close(self) -> None:
+        """Disconnect; what runs is cancelled."""
+        if self.runs:
+            self.cancel()
+        if self._socket is not None:
+            self._socket.close()
+        if self._connection is not None:
+            self._connection.close()
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._connect()
+            self._socket = _socket_of(self._connection)
+        return self._connection
 
 
 class BlockingLane:
@@ -72,3 +155,14 @@ class BlockingLane:
             with contextlib.suppress(PermissionError, ProcessLookupError):
                 os.setpriority(os.PRIO_PROCESS, connection.info.backend_pid, NICENESS)
         return connection
+
+
+def _socket_of(connection: Connection) -> socket.socket | None:
+    """The connection's socket, if what goes through it is not encrypted."""
+    if connection.pgconn.ssl_in_use:
+        return None
+    own = socket.socket(fileno=os.dup(connection.pgconn.socket))
+    if own.family != socket.AF_UNIX and connection.execute(_ENCRYPTED_BY_KERBEROS).fetchone() == (True,):
+        own.close()
+        return None
+    return own

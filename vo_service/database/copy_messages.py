@@ -70,7 +70,10 @@ def error_in(response: bytes) -> psycopg.Error:
     """The error that an ErrorResponse tells of, as psycopg would raise it."""
     fields = {field[:1]: field[1:] for field in response.split(b"\0") if field}
     state = fields.get(b"C", b"").decode()
-    info = {pq.DiagnosticField.SQLSTATE: state.encode(), pq.DiagnosticField.MESSAGE_PRIMARY: fields.get(b"M", b"")}
+    info: dict[int, bytes | None] = {
+        pq.DiagnosticField.SQLSTATE: state.encode(),
+        pq.DiagnosticField.MESSAGE_PRIMARY: fields.get(b"M", b""),
+    }
     try:
         kind = psycopg.errors.lookup(state)
     except KeyError:
@@ -150,10 +153,9 @@ class Incoming:
         return np.concatenate(found) + _HEAD
 
     def _rows_of_one_length(self, start: int, fields: int) -> Positions:
-        end = self._end_of(start)
-        if end is None:
+        step = (self._end_of(start) or start) - start
+        if step < _HEAD + 2:
             return np.empty(0, np.int64)
-        step = end - start
         for count in (min(_TRIAL, (self._stop - start) // step), (self._stop - start) // step):
             alike = self._are_rows(start, step, count, fields)
             if not alike.all():
@@ -213,7 +215,7 @@ class Incoming:
         return end if end <= self._stop else None
 
     def _length_at(self, start: int) -> int:
-        return int(_length(self.data, start + 1)[0])
+        return int(_length(self.data.data, start + 1)[0])
 
     def _bytes(self, start: int, end: int) -> bytes:
         return self.data[start:end].tobytes()

@@ -9,7 +9,7 @@ import psycopg
 import pyarrow as pa
 
 from vo_service.database.arrow import arrow_schema, batch_of_rows, conform
-from vo_service.database.copying import BlockingConnection
+from vo_service.database.blocking import BlockingConnection
 from vo_service.database.failures import is_lost
 from vo_service.database.pools import Database
 from vo_service.database.quick import QuickConnection

@@ -1,24 +1,19 @@
-"""Blocking connections for answers of any size: binary COPY, whose rows numpy makes Arrow record batches of.
+"""Answers to queries as they come from the server, as bytes and the places of rows in them: from a socket, or by libpq.
 
-Psycopg makes the connection and closes it. Where nothing is encrypted we speak the protocol on its socket ourselves
-while a query runs; elsewhere libpq does, which hands out one row after the other and takes five times as long.
-
-A connection is used by one thread at a time; only `cancel` may be called while another call runs.
+Psycopg has made the connection. Where nothing is encrypted we speak the protocol on its socket ourselves while a query
+runs; elsewhere libpq does, which hands out one row after the other and takes five times as long.
 """
 
 from __future__ import annotations
 
-import contextlib
-import math
 import os
 import socket
 import struct
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import psycopg
-import pyarrow as pa
 from psycopg import pq
 
 from vo_service.database.copy_messages import (
@@ -32,18 +27,9 @@ from vo_service.database.copy_messages import (
     header_length,
     request,
 )
-from vo_service.database.copy_rows import Loader, arrays, loader
-
-CANCEL_SECONDS = 5.0
-"""Seconds that the attempt to cancel a query may take."""
-
-PATIENCE = 60.0
-"""Seconds beyond the time limit of a query after which a silent server is taken to be gone."""
 
 _GATHERING = struct.pack("ll", 0, 5_000)
 """Seconds and microseconds. The last rows of a long answer come so much later."""
-
-Connection: TypeAlias = psycopg.Connection[Any]
 
 
 class Answer(Protocol):
@@ -64,81 +50,25 @@ class Answer(Protocol):
         ...
 
 
-class BlockingConnection:
-    """A connection that runs one query after another; made when the first one starts."""
+class SocketAnswer:
+    """The protocol spoken on the connection's socket, of which libpq sees nothing: to it the connection is idle.
 
-    def __init__(self, connect: Callable[[], Connection]) -> None:
-        self._connect = connect
-        self._connection: Connection | None = None
-        self._socket: socket.socket | None = None
-        self._answer: Answer | None = None
-        self._loaders: list[Loader] = []
-        self._timeout: int | None = None
+    Parameters
+    ----------
+    size
+        Bytes of rows that are read at once.
+    patience
+        Seconds of silence after which the server is taken to be gone.
+    """
 
-    @property
-    def runs(self) -> bool:
-        """Whether a query was started that has neither failed nor returned its last row."""
-        return self._answer is not None and not self._answer.ended
-
-    def start(self, sql: str, seconds: float, batch_bytes: int) -> None:
-        """Run a query that may take so many seconds; its rows come in batches of about `batch_bytes` bytes.
-
-        Raises psycopg.Error, QueryError.
-        """
-        connection = self._open()
-        timeout = math.ceil(seconds * 1000)
-        if timeout != self._timeout:
-            connection.execute(b"SET statement_timeout = %d" % timeout)
-            self._timeout = timeout
-        answer: Answer
-        if self._socket is None:
-            answer = _AnswerOfLibpq(connection.pgconn, sql, batch_bytes)
-        else:
-            self._socket.settimeout(seconds + PATIENCE)
-            answer = _AnswerOnSocket(self._socket, sql, batch_bytes)
-        self._answer = answer
-        self._loaders = [loader(name, oid) for name, oid in answer.columns]
-
-    def read(self) -> pa.RecordBatch | None:
-        """The next rows of the query that runs; None after the last. Raises psycopg.Error, QueryError."""
-        assert self._answer is not None  # noqa: S101 (start came first)
-        data, rows = self._answer.read()
-        if not len(rows):
-            return None
-        return pa.RecordBatch.from_arrays(arrays(data, rows, self._loaders), [name for name, _ in self._answer.columns])
-
-    def cancel(self) -> None:
-        """Make what runs now fail, if anything runs. Where that is not possible, it will fail by itself."""
-        if self._connection is not None:
-            with contextlib.suppress(psycopg.Error):
-                self._connection.cancel_safe(timeout=CANCEL_SECONDS)
-
-    def close(self) -> None:
-        """Disconnect; what runs is cancelled."""
-        if self.runs:
-            self.cancel()
-        if self._socket is not None:
-            self._socket.close()
-        if self._connection is not None:
-            self._connection.close()
-
-    def _open(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._connect()
-            self._socket = _socket_of(self._connection)
-        return self._connection
-
-
-class _AnswerOnSocket:
-    """The protocol spoken on the connection's socket, of which libpq sees nothing: to it the connection is idle."""
-
-    def __init__(self, server: socket.socket, sql: str, size: int) -> None:
+    def __init__(self, server: socket.socket, sql: str, size: int, patience: float) -> None:
         self.columns: list[tuple[str, int]] = []
         self.ended = False
         self._socket = server
         self._incoming = Incoming(size)
         self._error: psycopg.Error | None = None
         self._copies = self._waits = False
+        server.settimeout(patience)
         self._send(request(sql))
         while not (self._copies or self.ended):
             self._receive()
@@ -214,11 +144,12 @@ class _AnswerOnSocket:
         Each time that Python is asked, other threads hold it up for milliseconds. libpq must find its socket as it was.
         """
         if on != self._waits:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _GATHERING)
             os.set_blocking(self._socket.fileno(), on)
             self._waits = on
 
 
-class _AnswerOfLibpq:
+class LibpqAnswer:
     """The same by libpq, for encrypted connections."""
 
     def __init__(self, libpq: pq.abc.PGconn, sql: str, size: int) -> None:
@@ -265,19 +196,3 @@ class _AnswerOfLibpq:
         if self._libpq.status != pq.ConnStatus.OK:
             raise psycopg.OperationalError(result.get_error_message())
         raise psycopg.errors.error_from_result(result)
-
-
-def _socket_of(connection: Connection) -> socket.socket | None:
-    """The connection's socket, if what goes through it is not encrypted."""
-    if connection.pgconn.ssl_in_use:
-        return None
-    own = socket.socket(fileno=os.dup(connection.pgconn.socket))
-    own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _GATHERING)
-    if own.family != socket.AF_UNIX and connection.execute(_BY_GSS).fetchone() == (True,):
-        own.close()
-        return None
-    return own
-
-
-_BY_GSS = "SELECT encrypted FROM pg_stat_gssapi WHERE pid = pg_backend_pid()"
-"""Whether Kerberos encrypts the connection, which libpq does not tell."""
