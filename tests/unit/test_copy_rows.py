@@ -231,6 +231,12 @@ def test_rows_of_other_types_than_promised_are_an_error() -> None:
         read(copied(["int4"], [(1,)]).replace(struct.pack(">i", types["int4"].oid), struct.pack(">i", 20)), 1_000)
 
 
+def test_rows_of_other_columns_than_promised_are_an_error() -> None:
+    sent = begun(["int4", "int4"]) + copied(["int4"], [(1,)]).removeprefix(begun(["int4"]))
+    with pytest.raises(psycopg.DataError, match="columns"):
+        read(sent, 1_000)
+
+
 def error(state: bytes) -> bytes:
     return message(b"E", b"SERROR\0VERROR\0C" + state + b"\0Mwrong value\0Fx.c\0\0")
 

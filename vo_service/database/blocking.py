@@ -21,6 +21,7 @@ import pyarrow as pa
 from vo_service.database.copy_answers import Answer, LibpqAnswer, SocketAnswer
 from vo_service.database.copy_types import Loader, arrays, loader
 from vo_service.database.lanes import Lane
+from vo_service.errors import QueryError
 
 NICENESS = 5
 """By how much the server's processes for answers of any size are nicer than those for small ones."""
@@ -60,6 +61,8 @@ class BlockingConnection:
 
         Raises psycopg.Error, QueryError.
         """
+        if "\0" in sql:
+            raise QueryError("A query cannot hold the character NUL")
         connection = self._open()
         timeout = math.ceil(seconds * 1000)
         if timeout != self._timeout:

@@ -17,6 +17,7 @@ import psycopg
 from psycopg import pq
 
 from vo_service.database.copy_messages import (
+    COPY_HEADER,
     COPY_TRAILER,
     Bytes,
     Incoming,
@@ -112,6 +113,8 @@ class SocketAnswer:
             self._end()
             if self._error is not None:
                 raise self._error
+        elif kind == b"d" and body != COPY_TRAILER and not body.startswith(COPY_HEADER):
+            raise psycopg.DataError("The database sent rows that are not of the columns that it had named")
 
     def _send(self, messages: bytes) -> None:
         try:

@@ -90,12 +90,12 @@ def header_length(data: bytes) -> int:
 class Incoming:
     """The bytes that have come and were not yet looked at.
 
-    `data` is what positions count in; what was taken out of it is overwritten by what comes after `room` was called.
+    `data` is what positions count in; what was taken out of it is overwritten by what comes after `make_room`.
 
     Parameters
     ----------
     size
-        Bytes that it holds; more only if one message is longer.
+        Bytes that it holds, at least 8; more only if one message is longer.
     """
 
     def __init__(self, size: int) -> None:
@@ -104,7 +104,7 @@ class Incoming:
 
     @property
     def is_full(self) -> bool:
-        """Whether `room` is to be called before more can come."""
+        """Whether `make_room` is to be called before more can come."""
         return self._stop == len(self.data)
 
     @property
@@ -153,6 +153,7 @@ class Incoming:
         return np.concatenate(found) + _HEAD
 
     def _rows_of_one_length(self, start: int, fields: int) -> Positions:
+        """Where a row is as long as the one before it, the next begins so much later."""
         step = (self._end_of(start) or start) - start
         if step < _HEAD + 2:
             return np.empty(0, np.int64)
@@ -184,6 +185,7 @@ class Incoming:
         return self._take(marks[:count], int(lengths[count - 1]) + 1 if count else 0)
 
     def _rows_one_by_one(self, start: int, fields: int) -> Positions:
+        """Where the values look like rows: the surest way, and ten times as slow."""
         starts, data, stop = [], self.data.data, self._stop
         at, length = start, 0
         mark = fields.to_bytes(2)
@@ -203,6 +205,7 @@ class Incoming:
         return starts
 
     def _shorten(self, by: int, end: int) -> None:
+        """Leave out the beginning of the body of the message that ends there."""
         self._start += by
         head = b"d" + (end - self._start - 1).to_bytes(4)
         self.data[self._start : self._start + _HEAD] = np.frombuffer(head, np.uint8)

@@ -108,7 +108,8 @@ def _fields_alike(data: Bytes, rows: Positions, count: int) -> list[Values] | No
     step = int(rows[1] - rows[0]) if len(rows) > 1 else 1
     if not (np.diff(rows) == step).all():
         return None
-    at, fields = int(rows[0]) + 2, []
+    at = int(rows[0]) + 2
+    found: list[Values] = []
     for _ in range(count):
         lengths = np.ndarray((len(rows),), "=u4", data, at, (step,))
         if not (lengths == lengths[0]).all():
@@ -116,15 +117,16 @@ def _fields_alike(data: Bytes, rows: Positions, count: int) -> list[Values] | No
         length = int.from_bytes(data[at : at + 4].tobytes(), signed=True)
         if length < 0:
             return None
-        fields.append(Even(data, at + 4, step, len(rows), length))
+        found.append(Even(data, at + 4, step, len(rows), length))
         at += 4 + length
-    return list(fields)
+    return found
 
 
 def _fields_unlike(data: Bytes, rows: Positions, count: int) -> list[Values]:
-    at, fields = rows + 2, []
+    at = rows + 2
+    found: list[Values] = []
     for _ in range(count):
         values = Scattered(data, at + 4, gather(data, at, "i4"))
-        fields.append(values)
+        found.append(values)
         at = values.ends
-    return list(fields)
+    return found
