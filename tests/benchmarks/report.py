@@ -21,7 +21,7 @@ from tests.benchmarks.figures import RATES, Figure
 from tests.benchmarks.suite import Suite
 
 PACKAGES: Final = (
-    "vo-service adbc-driver-postgresql httptools hpgeom numpy psycopg pyarrow starlette uvicorn uvloop".split()
+    "vo-service httptools hpgeom numpy psycopg pyarrow starlette uvicorn uvloop".split()
 )
 """Those whose versions matter."""
 

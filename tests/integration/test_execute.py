@@ -254,6 +254,18 @@ async def test_errors_are_told_in_words_for_the_client(
     assert (await read(each_database, shape("SELECT {one}", NUMBER))).num_rows == 1
 
 
+async def test_type_that_cannot_travel_is_named(each_database: Database) -> None:
+    with pytest.raises(QueryError, match="'where' of the result is of the database's type point"):
+        await read(each_database, Statement("SELECT point(1, 2) AS where", NUMBER))
+    assert (await read(each_database, Statement("SELECT 1", NUMBER))).num_rows == 1
+
+
+async def test_character_that_no_query_can_hold_is_named(each_database: Database) -> None:
+    with pytest.raises(QueryError, match="NUL"):
+        await read(each_database, Statement("SELECT length('a\0b')", NUMBER))
+    assert (await read(each_database, Statement("SELECT 1", NUMBER))).num_rows == 1
+
+
 @pytest.mark.parametrize("sql", ["SELECT 1 AS n", "SELECT 1 AS n WHERE %s = 1"])
 async def test_statements_beyond_the_limit_are_told_to_come_back(
     sql: str, each_access: Access, settings: Settings

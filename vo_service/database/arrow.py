@@ -105,9 +105,6 @@ _INTEGERS = frozenset({int, type(None)})
 def _cast(array: pa.Array, field: pa.Field) -> pa.Array:
     if array.type == field.type:
         return array
-    if isinstance(array, pa.ExtensionArray):
-        # PostgreSQL's numeric comes as text in an extension type of the driver.
-        array = array.storage
     # Integers beyond 2^53 become the nearest double; nothing else may change in value.
     options = pa.compute.CastOptions(
         target_type=field.type, allow_float_truncate=pa.types.is_floating(field.type), allow_time_truncate=True

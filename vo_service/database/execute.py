@@ -1,6 +1,6 @@
 """Running a statement as the reader: its rows as a stream of Arrow record batches.
 
-Statements without parameters are read by ADBC (binary COPY, in C, in a thread): the way for answers of any size.
+Statements without parameters are read by binary COPY, in a thread: the way for answers of any size.
 Statements with parameters are prepared, and read by libpq within the event loop: a millisecond faster, and the better
 way up to some hundred rows. Either way rows are read as they are asked for: the first is there early, memory does not
 grow with their number.
@@ -20,7 +20,6 @@ from typing import TypeAlias
 
 import psycopg
 import pyarrow as pa
-from adbc_driver_manager import Error as AdbcError
 
 from vo_service.catalog.model import Column
 from vo_service.database.failures import explain, is_worth_another_try
@@ -30,7 +29,7 @@ from vo_service.database.sources import Source, open_source
 from vo_service.database.statement import Statement
 from vo_service.errors import QueryTimeoutError, ServiceError, TooManyRequestsError, UnavailableError
 
-Explanation: TypeAlias = Callable[[psycopg.Error | AdbcError], ServiceError]
+Explanation: TypeAlias = Callable[[psycopg.Error], ServiceError]
 Attempt: TypeAlias = Callable[[Statement, float], Awaitable["_Rows"]]
 AtLength: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -127,13 +126,13 @@ async def _attempt(
     """Run the statement up to its first batch; once more if the connection turned out to be dead."""
     try:
         return await _run(database, statement, seconds, batch_bytes, explained)
-    except (psycopg.Error, AdbcError) as error:
+    except psycopg.Error as error:
         if not is_worth_another_try(error):
             raise explained(error) from None
     await database.renew()
     try:
         return await _run(database, statement, seconds, batch_bytes, explained)
-    except (psycopg.Error, AdbcError) as error:
+    except psycopg.Error as error:
         raise explained(error) from None
 
 
@@ -172,7 +171,7 @@ class _Rows:
             yield batch
             try:
                 batch = await self._source.read()
-            except (psycopg.Error, AdbcError) as error:
+            except psycopg.Error as error:
                 raise self._explained(error) from None
 
     async def finish(self) -> None:

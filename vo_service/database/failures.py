@@ -10,7 +10,6 @@ import logging
 from typing import Any
 
 import psycopg
-from adbc_driver_manager import Error as AdbcError
 
 from vo_service.errors import QueryError, QueryTimeoutError, ServiceError, UnavailableError
 
@@ -35,30 +34,30 @@ def connect(conninfo: str) -> psycopg.Connection[Any]:
         raise UnavailableError(f"Cannot connect to the database: {str(error).strip()}") from None
 
 
-def is_timeout(error: psycopg.Error | AdbcError) -> bool:
+def is_timeout(error: psycopg.Error) -> bool:
     """Whether the query took longer than it may."""
-    return _state(error) == QUERY_CANCELED
+    return error.sqlstate == QUERY_CANCELED
 
 
-def is_worth_another_try(error: psycopg.Error | AdbcError) -> bool:
+def is_worth_another_try(error: psycopg.Error) -> bool:
     """Whether the same statement may succeed on a new connection."""
-    return is_lost(error) or _state(error) in _STALE_PLAN
+    return is_lost(error) or error.sqlstate in _STALE_PLAN
 
 
-def is_lost(error: psycopg.Error | AdbcError) -> bool:
+def is_lost(error: psycopg.Error) -> bool:
     """Whether the connection was gone rather than the query at fault: worth a new connection."""
-    state = _state(error)
+    state = error.sqlstate
     if state is None:
-        return isinstance(error, psycopg.OperationalError | AdbcError)
+        return isinstance(error, psycopg.OperationalError)
     return state[:2] == "08" or state in ("57P01", "57P02", "57P03")
 
 
-def explain(error: psycopg.Error | AdbcError, timeout: float, advice: str) -> ServiceError:
+def explain(error: psycopg.Error, timeout: float, advice: str) -> ServiceError:
     """The error to show for one that the database raised while it ran a query.
 
     `timeout` is the number of seconds it had, `advice` a sentence on what to do if they were not enough.
     """
-    state, words = _state(error), _words(error)
+    state, words = error.sqlstate, _words(error)
     log.info("Query failed: %s %s", state, words or error)
     if state == QUERY_CANCELED:
         return QueryTimeoutError(f"The query took longer than {timeout:g} seconds, the limit here. {advice}")
@@ -75,15 +74,6 @@ def explain(error: psycopg.Error | AdbcError, timeout: float, advice: str) -> Se
     return ServiceError("The database failed on this query; the operator finds the reason in the log")
 
 
-def _state(error: psycopg.Error | AdbcError) -> str | None:
-    state: str | None = error.sqlstate
-    return state if state and state != "\0\0\0\0\0" else None
-
-
-def _words(error: psycopg.Error | AdbcError) -> str:
-    """The server's primary message: without our SQL, which the drivers append."""
-    if isinstance(error, psycopg.Error):
-        return error.diag.message_primary or ""
-    # Keys are bytes, whatever the driver's annotations say (1.13).
-    details: dict[Any, bytes] = dict(error.details)
-    return details.get(b"PG_DIAG_MESSAGE_PRIMARY", b"").decode("utf-8", "replace")
+def _words(error: psycopg.Error) -> str:
+    """The server's primary message: without our SQL, which psycopg appends."""
+    return error.diag.message_primary or ""

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from vo_service.config import Settings
 from vo_service.database.access import Access
-from vo_service.database.adbc import BlockingLane
+from vo_service.database.blocking import BlockingLane
 from vo_service.database.failures import UNREACHABLE
 from vo_service.database.lanes import Lane
 from vo_service.database.quick import QuickConnection

@@ -1,22 +1,19 @@
-"""The two ways in which rows come from the database: in threads by ADBC, in the event loop by libpq."""
+"""The two ways in which rows come from the database: in threads by binary COPY, in the event loop by libpq."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Protocol
 
+import psycopg
 import pyarrow as pa
-from adbc_driver_manager import Error as AdbcError
 
-from vo_service.database.adbc import BlockingConnection
 from vo_service.database.arrow import arrow_schema, batch_of_rows, conform
+from vo_service.database.blocking import BlockingConnection
 from vo_service.database.failures import is_lost
 from vo_service.database.pools import Database
 from vo_service.database.quick import QuickConnection
 from vo_service.database.statement import Statement
-
-_FEW_ROWS = 1_000
-"""A batch of fewer rows is the last one, but for very wide rows: seeing that at once saves a turn of the threads."""
 
 _CANCEL_INTERVAL = 0.2
 """Seconds after which a query that was cancelled, but runs, is cancelled again: it may not have begun before."""
@@ -42,10 +39,10 @@ async def open_source(database: Database, statement: Statement, seconds: float, 
     """The source for a statement that may take so many seconds. Raises TooManyRequestsError, UnavailableError."""
     if statement.parameters or statement.small:
         return _QuickSource(database, await database.quick.acquire(), statement, seconds)
-    return _AdbcSource(database, await database.blocking.acquire(), statement, seconds, batch_bytes)
+    return _CopySource(database, await database.blocking.acquire(), statement, seconds, batch_bytes)
 
 
-class _AdbcSource:
+class _CopySource:
     """For answers of any size. Reads in a thread, and one batch ahead."""
 
     def __init__(
@@ -95,9 +92,7 @@ class _AdbcSource:
                 self._started = True
                 self._connection.start(self._statement.sql, self._seconds, self._batch_bytes)
             batch = self._connection.read()
-            if batch is not None and batch.num_rows < _FEW_ROWS and (more := self._connection.read()) is not None:
-                batch = pa.concat_batches([batch, more])
-        except AdbcError as error:
+        except psycopg.Error as error:
             self._reusable = self._reusable and not is_lost(error)
             raise
         return None if batch is None else conform(batch, self._schema)
