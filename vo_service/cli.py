@@ -29,7 +29,7 @@ from vo_service import __version__
 from vo_service.config import Settings, load_settings
 from vo_service.database.access import Access, open_database
 from vo_service.errors import ServiceError, UsageError
-from vo_service.keeper import kept_running
+from vo_service.keeper import end_with_keeper, kept_running
 from vo_service.logs import set_up_logs
 
 if TYPE_CHECKING:
@@ -44,6 +44,13 @@ commands = typer.Typer(
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
+
+def _heed_supervision(supervised: bool) -> bool:
+    if supervised:
+        end_with_keeper()
+    return supervised
+
+
 State = Annotated[
     Path | None,
     typer.Option("--state", help="Directory of the embedded database and of files.", show_default=False),
@@ -53,6 +60,17 @@ Port = Annotated[int | None, typer.Option(help="Port to listen on (default 8000)
 Workers = Annotated[
     int | None,
     typer.Option(help="Processes that answer requests (default: one for each processor).", show_default=False),
+]
+Supervised = Annotated[
+    bool,
+    typer.Option(
+        "--supervised",
+        help="Another process keeps this one.",
+        hidden=True,
+        # Read before anything else is done: the one that keeps it may end while this one only starts.
+        is_eager=True,
+        callback=_heed_supervision,
+    ),
 ]
 
 
@@ -173,7 +191,7 @@ _GIVEN: Final = {"host", "port", "voevent_author_port", "voevent_subscriber_port
 def answer(
     listener: Annotated[int, typer.Option(help="Descriptor of the listening socket.")],
     given: Annotated[str, typer.Option(help="Settings that the process which serves has decided on, as JSON.")],
-    supervised: Annotated[bool, typer.Option(hidden=True)] = False,
+    supervised: Supervised = False,
     state: State = None,
 ) -> None:
     """Answer requests beside the process that `serve` is."""
@@ -185,14 +203,14 @@ def answer(
     with open_database(settings) as access:
         server.run(
             create_app(settings, access), socket(fileno=listener), on_ready=lambda: None,
-            trusted_proxies=settings.trusted_proxies, until_eof=supervised,
+            trusted_proxies=settings.trusted_proxies,
         )  # fmt: skip
 
 
 @commands.command()
 def worker(
     jobs: Annotated[int, typer.Option(min=1, help="Jobs at once, each in a process of its own.")] = 1,
-    supervised: Annotated[bool, typer.Option(hidden=True)] = False,
+    supervised: Supervised = False,
     state: State = None,
 ) -> None:
     """Run asynchronous jobs, beside those that `serve` runs or on another machine."""
@@ -204,7 +222,7 @@ def worker(
     if supervised:
         # Whoever keeps this process has brought the database up to date.
         with open_database(settings) as access:
-            run_worker(settings, access, JOB_KINDS, until_eof=True)
+            run_worker(settings, access, JOB_KINDS)
     else:
         with database(settings):
             supervise_workers(settings, jobs)
@@ -218,7 +236,7 @@ def broker(
     subscriber_port: Annotated[
         int | None, typer.Option(help="Port for subscribers (default 8099; 0 for any).", show_default=False)
     ] = None,
-    supervised: Annotated[bool, typer.Option(hidden=True)] = False,
+    supervised: Supervised = False,
     state: State = None,
 ) -> None:
     """Take in VOEvents from authors and other brokers, and send them to subscribers (VTP)."""
@@ -228,18 +246,18 @@ def broker(
     set_up_logs(settings)
     # Whoever keeps this process has brought the database up to date.
     with open_database(settings) if supervised else database(settings) as access, kept_running(settings, "matcher"):
-        uvloop.run(_run_broker(settings, access, until_eof=supervised))
+        uvloop.run(_run_broker(settings, access, quiet=supervised))
 
 
-async def _run_broker(settings: Settings, access: Access, *, until_eof: bool) -> None:
+async def _run_broker(settings: Settings, access: Access, *, quiet: bool) -> None:
     from voevent.broker import running_broker
 
-    stopped = _stop_signal(until_eof=until_eof)
+    stopped = _stop_signal()
     async with running_broker(settings, access) as running:
         # What was imported stays: the collector need not look at it again while events wait.
         gc.collect()
         gc.freeze()
-        if not until_eof:
+        if not quiet:
             out.print(
                 f"Authors at {settings.voevent_host}:{running.author_port},"
                 f" subscribers at {settings.voevent_host}:{running.subscriber_port}",
@@ -249,20 +267,20 @@ async def _run_broker(settings: Settings, access: Access, *, until_eof: bool) ->
 
 
 @commands.command(hidden=True)
-def matcher(supervised: Annotated[bool, typer.Option(hidden=True)] = False, state: State = None) -> None:
+def matcher(supervised: Supervised = False, state: State = None) -> None:
     """Match alerts as they are stored; `broker` runs this beside itself."""
     import uvloop
 
     settings = load_settings(state=state)
     set_up_logs(settings)
     with open_database(settings) if supervised else database(settings) as access:
-        uvloop.run(_run_matcher(settings, access, until_eof=supervised))
+        uvloop.run(_run_matcher(settings, access))
 
 
-async def _run_matcher(settings: Settings, access: Access, *, until_eof: bool) -> None:
+async def _run_matcher(settings: Settings, access: Access) -> None:
     from voevent.match.online import run_matching
 
-    stopped = asyncio.create_task(_stop_signal(until_eof=until_eof).wait())
+    stopped = asyncio.create_task(_stop_signal().wait())
     matching = asyncio.create_task(run_matching(settings, access))
     await asyncio.wait((stopped, matching), return_when=asyncio.FIRST_COMPLETED)
     if matching.done():
@@ -271,14 +289,12 @@ async def _run_matcher(settings: Settings, access: Access, *, until_eof: bool) -
     await asyncio.gather(matching, return_exceptions=True)
 
 
-def _stop_signal(*, until_eof: bool) -> asyncio.Event:
-    """Is set when this process is told to stop: by a signal, or by the end of standard input."""
+def _stop_signal() -> asyncio.Event:
+    """Is set when this process is told to stop."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    if until_eof:
-        loop.add_reader(sys.stdin, stopped.set)
     return stopped
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -33,8 +35,7 @@ def kept_running(
 ) -> Iterator[None]:
     """So many processes `vo-service COMMAND` with the same settings while the block runs.
 
-    They get the option --supervised, which says: end when standard input does. Its other end is held here, and the
-    system closes it when this process ends, even if it is killed. They inherit `sockets`, by the same descriptors.
+    They get the option --supervised, which says: `end_with_keeper`. They inherit `sockets`, by the same descriptors.
     """
     words = [sys.executable, "-m", "vo_service", command, "--state", str(settings.state), "--supervised", *options]
     keepers = [_Keeper(command, words, [each.fileno() for each in sockets]) for _ in range(number)]
@@ -45,6 +46,22 @@ def kept_running(
             keeper.stop()
         for keeper in keepers:
             keeper.join()
+
+
+def end_with_keeper() -> None:
+    """From now on, this process gets SIGTERM when the one that keeps it ends, even if that is killed.
+
+    That one holds the other end of standard input here, which the system closes then.
+    """
+    # A thread notices it also while modules are imported, when no event loop runs yet: a process that waited with it
+    # would hold the sockets that it has inherited, and a service that is started anew would find its port taken.
+    threading.Thread(target=_await_end, name="end with the keeper", daemon=True).start()
+
+
+def _await_end() -> None:
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class _Keeper:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, cast
@@ -73,12 +72,10 @@ def run(
     *,
     on_ready: Callable[[], None],
     trusted_proxies: str = "",
-    until_eof: bool = False,
 ) -> None:
     """Serve until SIGINT or SIGTERM; returns when all is closed.
 
-    `trusted_proxies` are addresses and networks, separated by commas, whose X-Forwarded headers are believed. With
-    `until_eof` it also serves no longer than standard input lasts.
+    `trusted_proxies` are addresses and networks, separated by commas, whose X-Forwarded headers are believed.
     """
     config = uvicorn.Config(
         app,
@@ -93,31 +90,24 @@ def run(
         lifespan="on",
         forwarded_allow_ips=trusted_proxies,
     )
-    _Server(config, on_ready, until_eof=until_eof).run(sockets=[listener])
+    _Server(config, on_ready).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     """Says when it is ready, once requests are being answered."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], *, until_eof: bool) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
-        self._until_eof = until_eof
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.started:
             return
-        if self._until_eof:
-            asyncio.get_running_loop().add_reader(sys.stdin, self._end)
         # What was imported stays: the collector need not look at it again while clients wait.
         gc.collect()
         gc.freeze()
         self._on_ready()
-
-    def _end(self) -> None:
-        asyncio.get_running_loop().remove_reader(sys.stdin)
-        self.should_exit = True
 
 
 class _Protocol(HttpToolsProtocol):

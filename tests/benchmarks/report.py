@@ -20,9 +20,7 @@ from tests.benchmarks.events import short
 from tests.benchmarks.figures import RATES, Figure
 from tests.benchmarks.suite import Suite
 
-PACKAGES: Final = (
-    "vo-service httptools hpgeom numpy psycopg pyarrow starlette uvicorn uvloop".split()
-)
+PACKAGES: Final = "vo-service httptools hpgeom numpy psycopg pyarrow starlette uvicorn uvloop".split()
 """Those whose versions matter."""
 
 HEADS: Final = ("measured", "rows", "value", "unit", "floor", "times the floor", "budget", "of the budget")

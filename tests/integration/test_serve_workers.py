@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support import programs
 from tests.support.service import Service, running, state_directory
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
@@ -74,6 +75,14 @@ def test_a_job_of_one_process_is_known_to_all(service: Service) -> None:
         job = httpx.post(f"{service.url}/tap/async", data=parameters).headers["location"]
         assert "COMPLETED" in httpx.get(job, params={"WAIT": "60"}, timeout=70).text
         assert httpx.get(f"{job}/results/result").status_code == 200
+
+
+async def test_those_that_only_start_leave_the_port_when_the_first_is_killed() -> None:
+    with programs.site() as place:
+        async with programs.running(place, "serve", workers=3, job_workers=0) as service:
+            for _ in range(3):
+                await service.kill()
+                await service.start()
 
 
 def test_all_end_with_the_first(service: Service) -> None:

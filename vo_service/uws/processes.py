@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import threading
 from collections.abc import Sequence
 
@@ -21,21 +20,18 @@ NICENESS = 5
 """By how much workers are nicer to other processes of the machine than the service."""
 
 
-def run_worker(settings: Settings, access: Access, kinds: Sequence[JobKind], *, until_eof: bool = False) -> None:
-    """Run jobs in this process until SIGINT or SIGTERM; with `until_eof` also until standard input ends."""
+def run_worker(settings: Settings, access: Access, kinds: Sequence[JobKind]) -> None:
+    """Run jobs in this process until SIGINT or SIGTERM."""
     # Requests that somebody waits for come first.
     os.nice(NICENESS)
-    asyncio.run(_work(settings, access, kinds, until_eof=until_eof))
+    asyncio.run(_work(settings, access, kinds))
 
 
-async def _work(settings: Settings, access: Access, kinds: Sequence[JobKind], *, until_eof: bool) -> None:
+async def _work(settings: Settings, access: Access, kinds: Sequence[JobKind]) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    if until_eof:
-        # Whoever started this process holds the other end, which the system closes when that process ends, however.
-        loop.add_reader(sys.stdin, stopped.set)
     async with open_context(settings, Database(access, settings)) as context:
         worker = asyncio.create_task(Worker(context, kinds).run())
         waiting = asyncio.create_task(stopped.wait())
