@@ -1,4 +1,8 @@
-"""A cone search as SQL: which columns, in which shape of query."""
+"""A cone search as SQL: which columns, in which shape of query.
+
+PostgreSQL computes the distances of few rows; those of many are computed as they come (`conesearch/nearest.py`), which
+takes a quarter of the time.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,10 @@ from vo_service.database.arrow import sql_type
 from vo_service.database.statement import FEW_ROWS, Statement
 from vo_service.sky.angles import share_of_sky
 from vo_service.sky.cover import cone_ranges
-from vo_service.sky.predicates import in_ranges, literal, separation_sql
+from vo_service.sky.predicates import in_ranges, separation_sql
 
-LARGE = 20_000
-"""Expected rows from which they come in no order: sorting takes a third of the time, and the first row waits for it."""
-
-_DENSER = 3
-"""How many times more rows than expected a cone may well have: where MAXREC may cut, the nearest ones are kept."""
+_COARSE = 20_000
+"""Expected rows from which finer cells are worth their number: rows beside the cone cost more than ranges of cells."""
 
 DISTANCE = Column(
     name="_r",
@@ -26,16 +27,25 @@ DISTANCE = Column(
     description="Distance from the centre of the cone",
 )
 
+POSITION = (1, 2)
+"""The places of right ascension and declination among the columns of an answer."""
+
 
 def cone_statement(table: Table, position: Position, request: ConeRequest) -> Statement:
-    """The statement that answers a cone search; one row more than MAXREC shows an overflow.
+    """The statement for a cone search.
 
-    The nearest rows come first, unless there are very many and MAXREC leaves room for all of them.
+    Where few rows are expected it gives the answer: its rows, the nearest first, and one more than MAXREC if there are
+    more. Otherwise it gives all rows of the cells that cover the cone, without `DISTANCE`.
     """
     columns = cone_columns(table, position, request.verbosity)
-    expected = table.rows * share_of_sky(request.radius)
-    build = _prepared if expected <= FEW_ROWS else _literal
-    return build(table, position, request, columns, expected)
+    if expected_rows(table, request) <= FEW_ROWS:
+        return _answer(table, position, request, columns)
+    return _cells(table, request, columns[:-1])
+
+
+def expected_rows(table: Table, request: ConeRequest) -> float:
+    """How many rows the cone has if the table's are uniform on the sky."""
+    return table.rows * share_of_sky(request.radius)
 
 
 def cone_columns(table: Table, position: Position, verbosity: int) -> tuple[Column, ...]:
@@ -67,12 +77,12 @@ def _identifier(table: Table) -> Column:
     return Column(HPX_COLUMN, "long", description="HEALPix index of the position (nested, order 29)")
 
 
-def _prepared(
-    table: Table, position: Position, request: ConeRequest, columns: tuple[Column, ...], _: float
-) -> Statement:
+def _answer(table: Table, position: Position, request: ConeRequest, columns: tuple[Column, ...]) -> Statement:
     """For few rows: one plan for all cones, which gets ranges and centre as parameters."""
     ranges = cone_ranges(request.ra, request.dec, request.radius, 2)
-    select = _select_list(columns, position, "cone.ra", "cone.dec")
+    ra, dec = (f"e.{_quoted(name)}" for name in (position.ra, position.dec))
+    distance = f"c{len(columns)}"
+    select = f"{_select_list(columns[:-1])}, {separation_sql(ra, dec, 'cone.ra', 'cone.dec')} AS {distance}"
     # OFFSET 0 keeps the planner from joining by anything but the index, whatever it estimates.
     rows = f"SELECT * FROM {_name(table)} WHERE hpx >= g.low AND hpx < g.high OFFSET 0"
     # A per cent sign in a name would be a placeholder to the driver.
@@ -83,37 +93,22 @@ def _prepared(
     )
     # Arrays as text: the driver would look at every number, to find the least type for all.
     low, high = ("{" + ",".join(map(str, bounds)) + "}" for bounds in ranges.T.tolist())
-    values = (request.ra, request.dec, low, high, request.radius, _limit(request))
-    return Statement(_within(found, columns, "%s::float8", "%s"), columns, values)
+    limit = 0 if request.radius == 0 else request.maxrec + 1
+    # OFFSET 0 keeps the distance from being computed at every mention.
+    nearest = f"SELECT * FROM ({found} OFFSET 0) AS found WHERE {distance} <= %s::float8 ORDER BY {distance} LIMIT %s"
+    return Statement(nearest, columns, (request.ra, request.dec, low, high, request.radius, limit))
 
 
-def _literal(
-    table: Table, position: Position, request: ConeRequest, columns: tuple[Column, ...], expected: float
-) -> Statement:
+def _cells(table: Table, request: ConeRequest, columns: tuple[Column, ...]) -> Statement:
     """For many rows: the ranges stand in the statement, so that its rows can be read by COPY."""
-    ranges = cone_ranges(request.ra, request.dec, request.radius, 3 if expected <= LARGE else 4)
-    select = _select_list(columns, position, literal(request.ra), literal(request.dec))
-    found = f"SELECT {select} FROM {_name(table)} e WHERE {in_ranges('e.hpx', ranges)}"
-    ordered = expected <= LARGE or request.maxrec < _DENSER * expected
-    return Statement(_within(found, columns, literal(request.radius), str(_limit(request)), ordered=ordered), columns)
+    ranges = cone_ranges(request.ra, request.dec, request.radius, 3 if expected_rows(table, request) <= _COARSE else 4)
+    rows = f"SELECT {_select_list(columns)} FROM {_name(table)} e WHERE {in_ranges('e.hpx', ranges)}"
+    return Statement(rows, columns)
 
 
-def _within(found: str, columns: tuple[Column, ...], radius: str, limit: str, *, ordered: bool = True) -> str:
-    """The rows of a query that lie in the cone; OFFSET 0 keeps the distance from being computed at every mention."""
-    distance = f"c{len(columns)}"
-    order = f" ORDER BY {distance}" if ordered else ""
-    return f"SELECT * FROM ({found} OFFSET 0) AS found WHERE {distance} <= {radius}{order} LIMIT {limit}"
-
-
-def _limit(request: ConeRequest) -> int:
-    return 0 if request.radius == 0 else request.maxrec + 1
-
-
-def _select_list(columns: tuple[Column, ...], position: Position, centre_ra: str, centre_dec: str) -> str:
-    """The columns of an answer, the distance last, as `c1`, `c2`, ..."""
-    ra, dec = (f"e.{_quoted(name)}" for name in (position.ra, position.dec))
-    parts = [f"e.{_quoted(column.name)}::{sql_type(column)}" for column in columns[:-1]]
-    parts.append(separation_sql(ra, dec, centre_ra, centre_dec))
+def _select_list(columns: tuple[Column, ...]) -> str:
+    """Columns of the table `e`, as `c1`, `c2`, ..."""
+    parts = (f"e.{_quoted(column.name)}::{sql_type(column)}" for column in columns)
     return ", ".join(f"{part} AS c{place}" for place, part in enumerate(parts, start=1))
 
 

@@ -9,7 +9,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from conesearch.capabilities import cone_capabilities
-from conesearch.query import cone_statement
+from conesearch.nearest import cone_rows
+from conesearch.query import cone_columns
 from conesearch.request import read_request
 from vo_service.catalog.model import Position, Table
 from vo_service.context import Context
@@ -19,7 +20,6 @@ from vo_service.dali.errors import scs_error_response
 from vo_service.dali.links import has_links, row_links
 from vo_service.dali.origin import origin
 from vo_service.dali.parameters import read_parameters
-from vo_service.database.execute import stream
 from vo_service.errors import NotFoundError
 from vo_service.formats.base import ResultTable
 from vo_service.vosi.availability import availability_now
@@ -33,14 +33,14 @@ def routes(context: Context) -> Sequence[BaseRoute]:
     async def search(request: Request) -> Response:
         table, position = _find(context, request)
         asked = read_request(await read_parameters(request), context.settings)
-        statement = cone_statement(table, position, asked)
+        columns = cone_columns(table, position, asked.verbosity)
         infos = origin(context.settings, "ivo://ivoa.net/std/ConeSearch", [table], request=str(request.url))
-        base, key = base_url(request, context.settings), statement.columns[0].name
+        base, key = base_url(request, context.settings), columns[0].name
         links = (row_links(base, table, key),) if has_links(table) else ()
         return await Answer.prepare(
             request,
-            stream(context.database, statement, timeout=context.settings.sync_timeout),
-            ResultTable(statement.columns, name=table.name, description=table.description, infos=infos, services=links),
+            cone_rows(context.database, table, position, asked, timeout=context.settings.sync_timeout),
+            ResultTable(columns, name=table.name, description=table.description, infos=infos, services=links),
             asked.format,
             maxrec=asked.maxrec,
         )

@@ -30,10 +30,11 @@ def separation(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike)
     """
     lon = np.radians(np.asarray(ra2, float) - np.asarray(ra1, float))
     lat1, lat2 = np.radians(dec1), np.radians(dec2)
-    across = np.cos(lat2) * np.sin(lon)
-    along = np.cos(lat1) * np.sin(lat2) - np.sin(lat1) * np.cos(lat2) * np.cos(lon)
-    dot = np.sin(lat1) * np.sin(lat2) + np.cos(lat1) * np.cos(lat2) * np.cos(lon)
-    result: Floats = np.degrees(np.arctan2(np.hypot(across, along), dot))
+    (sin1, cos1), (sin2, cos2), (sin, cos) = ((np.sin(angle), np.cos(angle)) for angle in (lat1, lat2, lon))
+    across = cos2 * sin
+    along = cos1 * sin2 - sin1 * cos2 * cos
+    dot = sin1 * sin2 + cos1 * cos2 * cos
+    result: Floats = np.degrees(np.arctan2(np.sqrt(across * across + along * along), dot))
     return result
 
 
