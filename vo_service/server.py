@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import socket
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, cast
@@ -20,25 +22,40 @@ from vo_service.errors import ConfigurationError
 KEEP_ALIVE = 75
 """Seconds for which a connection without requests is kept open: scripts that work on an answer come back on it."""
 
+TAKEOVER = 5.0
+"""Seconds in which the processes of a service that was killed have given up its port."""
+
 GRACE = 5
 """Seconds that running answers are given to finish when the service is told to stop."""
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, patience: float = 0.0) -> socket.socket:
     """A listening TCP socket; taken before anything else is started, so that a port in use is noticed at once.
+
+    It waits for a port in use so many seconds.
 
     Raises ConfigurationError if the address cannot be had.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return _bound(host, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise ConfigurationError(
+                    f"Cannot listen on {host} port {port}: {error.strerror}; choose another with --port"
+                ) from None
+        time.sleep(0.1)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except OSError as error:
+    except OSError:
         listener.close()
-        raise ConfigurationError(
-            f"Cannot listen on {host} port {port}: {error.strerror}; choose another with --port"
-        ) from None
+        raise
     return listener
 
 

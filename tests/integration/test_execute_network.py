@@ -35,6 +35,8 @@ MANY = (
     f" FROM generate_series(1, {ROWS}) i"
 )
 NUMBER = (Column("n", "long"),)
+ENDLESS = "SELECT i::bigint FROM generate_series(1, 10000) i, generate_series(1, 100000) j"
+"""More than the kernel holds for a client that does not read."""
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ async def test_connection_is_used_again_after_an_error(sql: str, network: Databa
 
 async def test_leaving_early_ends_the_query(network: Database) -> None:
     access = network.access
-    async with stream(network, Statement(MANY, COLUMNS), timeout=60) as batches:
+    async with stream(network, Statement(ENDLESS, NUMBER), timeout=60) as batches:
         await anext(batches)
         async with asyncio.timeout(30):
             while running(access) != [("ClientWrite",)]:  # noqa: ASYNC110 (nothing tells)

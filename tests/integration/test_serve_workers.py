@@ -77,6 +77,13 @@ def test_a_job_of_one_process_is_known_to_all(service: Service) -> None:
         assert httpx.get(f"{job}/results/result").status_code == 200
 
 
+def test_no_process_has_imported_pandas(service: Service) -> None:
+    """All of them have made Arrow arrays by now."""
+    processes = [service.pid, *others(service), *service.children("worker")]
+    assert len(processes) > 2
+    assert not any("pandas" in Path(f"/proc/{pid}/maps").read_text() for pid in processes)
+
+
 async def test_those_that_only_start_leave_the_port_when_the_first_is_killed() -> None:
     with programs.site() as place:
         async with programs.running(place, "serve", workers=3, job_workers=0) as service:

@@ -62,7 +62,7 @@ def site() -> Iterator[Site]:
 
 
 def environment(options: Mapping[str, object]) -> dict[str, str]:
-    """That of a program: settings of the test alone, on the embedded server."""
+    """That of a program: settings of the test alone, on the embedded server. By default one process answers."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -71,6 +71,7 @@ def environment(options: Mapping[str, object]) -> dict[str, str]:
     return {
         **inherited,
         "PYTHONUNBUFFERED": "1",
+        "VO_SERVICE_WORKERS": "1",
         **{f"VO_SERVICE_{name.upper()}": str(value) for name, value in options.items()},
     }
 
