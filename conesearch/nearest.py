@@ -62,7 +62,7 @@ async def wanted_rows(
 
 
 async def _in_cone(batches: AsyncIterator[pa.RecordBatch], request: ConeRequest) -> AsyncIterator[pa.RecordBatch]:
-    """The rows that lie in the cone, with their distances."""
+    """The rows that lie in the cone, as they are answered."""
     async for batch in batches:
         found = await asyncio.to_thread(_in_cone_of, batch, request)
         if found.num_rows:
@@ -72,8 +72,9 @@ async def _in_cone(batches: AsyncIterator[pa.RecordBatch], request: ConeRequest)
 def _in_cone_of(batch: pa.RecordBatch, request: ConeRequest) -> pa.RecordBatch:
     ra, dec = (batch.column(place).to_numpy() for place in POSITION)
     distances = separation(request.ra, request.dec, ra, dec)
-    with_distances = batch.append_column(pa.field(DISTANCE.name, pa.float64()), pa.array(distances))
-    return with_distances.filter(pa.array(distances <= request.radius))
+    found = batch.append_column(pa.field(DISTANCE.name, pa.float64()), pa.array(distances))
+    found = found.filter(pa.array(distances <= request.radius))
+    return found.set_column(0, found.schema.field(0).name, found.column(0).cast(pa.string()))
 
 
 async def _nearest_first(batches: AsyncIterator[pa.RecordBatch], wanted: int) -> AsyncIterator[pa.RecordBatch]:

@@ -18,7 +18,7 @@ def statement(rows: int, radius: float, maxrec: int = 10_000_000) -> Statement:
     request = ConeRequest(10, 20, radius, verbosity=2, maxrec=maxrec, format=find_format(None))
     made = cone_statement(table, position, request)
     complete = cone_columns(table, position, 2)
-    assert made.columns == (complete if made.parameters else complete[:-1])
+    assert made.columns == (complete if made.parameters else (table.column("event_id"), *complete[1:-1]))
     return made
 
 
