@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, aclosing
 
@@ -19,7 +20,7 @@ from vo_service.catalog.model import Column
 from vo_service.config import Settings, load_settings
 from vo_service.database.access import Access, derive_access
 from vo_service.database.embedded import embedded_server
-from vo_service.database.execute import stream
+from vo_service.database.execute import FRESH_SECONDS, is_reachable, stream
 from vo_service.database.init import initialise
 from vo_service.database.pools import Database
 from vo_service.database.quick import CHUNK_ROWS
@@ -334,6 +335,21 @@ async def attempt(database: Database, statement: Statement) -> int | None:
         return int((await read(database, statement)).num_rows)
     except ServiceError:
         return None
+
+
+async def test_whether_it_is_reachable_is_known_for_a_second(settings: Settings) -> None:
+    with state_directory() as state:
+        async with AsyncExitStack() as stack:
+            with embedded_server(load_settings(state=state)) as conninfo:
+                access = derive_access(conninfo)
+                initialise(access)
+                database = await stack.enter_async_context(Database(access, settings))
+                assert await is_reachable(database)
+            asked = database.answered
+            assert await is_reachable(database) or time.monotonic() - asked > FRESH_SECONDS
+            assert database.answered == asked
+            await asyncio.sleep(FRESH_SECONDS)
+            assert not await is_reachable(database)
 
 
 async def test_database_that_was_not_initialised_is_named(server: Access, settings: Settings) -> None:

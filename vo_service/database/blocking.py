@@ -23,7 +23,7 @@ from vo_service.database.copy_types import Loader, arrays, loader
 from vo_service.database.lanes import Lane
 from vo_service.errors import QueryError
 
-NICENESS = 5
+NICENESS = 10
 """By how much the server's processes for answers of any size are nicer than those for small ones."""
 
 CANCEL_SECONDS = 5.0

@@ -12,6 +12,7 @@ the query is then ended in the database, and the connection given back, in the b
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
@@ -45,6 +46,9 @@ BATCH_BYTES = 1_000_000
 
 PROBE_SECONDS = 5.0
 """Seconds in which a database that can be reached answers."""
+
+FRESH_SECONDS = 1.0
+"""Seconds for which it is not asked again: whoever wants to know more often learns no more, and is answered at once."""
 
 _PROBE = Statement("SELECT %s::integer", (Column("answer", "int"),), (1,))
 
@@ -98,9 +102,12 @@ async def stream(
 
 
 async def is_reachable(database: Database) -> bool:
-    """Whether the database answers the reader at this moment."""
+    """Whether the database answers the reader, or did so `FRESH_SECONDS` ago."""
+    if time.monotonic() - database.answered < FRESH_SECONDS:
+        return True
     try:
         async with stream(database, _PROBE, timeout=PROBE_SECONDS):
+            database.answered = time.monotonic()
             return True
     except (UnavailableError, QueryTimeoutError):
         return False

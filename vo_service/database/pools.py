@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -37,6 +38,8 @@ class Database:
 
     def __init__(self, access: Access, settings: Settings) -> None:
         self.access = access
+        self.answered = -math.inf
+        """When it was last seen to answer, in the time of `time.monotonic`."""
         self._settings = settings
         self._background: set[asyncio.Task[None]] = set()
 

@@ -54,7 +54,7 @@ def server_settings(memory: int, processors: int) -> dict[str, str]:
         "jit": "off",
         "random_page_cost": "1.1",
         "max_worker_processes": str(8 + processors),
-        "max_parallel_workers": str(processors),
+        "max_parallel_workers": str(max(processors // 2, 1)),
         "max_parallel_workers_per_gather": str(min(processors // 2, 4)),
         "max_parallel_maintenance_workers": str(min(processors // 2, 4)),
         # Queries of a service that was killed end soon after it; only Linux can notice.
