@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import numpy as np
 import pyarrow as pa
 
 from conesearch.query import DISTANCE, POSITION, cone_statement, expected_rows
@@ -19,11 +18,11 @@ from vo_service.sky.angles import separation
 LARGE = 20_000
 """Expected rows from which they come in no order: who asks for so many wants the first one early."""
 
-_DENSER = 3
-"""How many times more rows than expected a cone may well have: where MAXREC may cut, the nearest ones are kept."""
+MOST_HELD = 30_000_000
+"""Bytes of rows that wait to be sorted; if there are more, because they are denser than expected, no order is kept."""
 
-MOST_HELD = 100_000
-"""Rows in memory at most: where more of them might be among the nearest, they come in no order."""
+PIECE = 10_000
+"""Rows of the batches in which sorted ones leave."""
 
 
 @asynccontextmanager
@@ -52,9 +51,7 @@ async def wanted_rows(
     """The rows of a cone among others, in which about so many are expected; one more than MAXREC if there are more."""
     rows = _in_cone(batches, request)
     wanted = request.maxrec + 1
-    if expected <= LARGE or request.maxrec < _DENSER * expected:
-        rows = _nearest_first(rows, wanted)
-    async for batch in rows:
+    async for batch in _nearest_first(rows) if expected <= LARGE else rows:
         yield batch.slice(0, wanted)
         wanted -= batch.num_rows
         if wanted <= 0:
@@ -77,26 +74,23 @@ def _in_cone_of(batch: pa.RecordBatch, request: ConeRequest) -> pa.RecordBatch:
     return found.set_column(0, found.schema.field(0).name, found.column(0).cast(pa.string()))
 
 
-async def _nearest_first(batches: AsyncIterator[pa.RecordBatch], wanted: int) -> AsyncIterator[pa.RecordBatch]:
-    """The nearest rows in order, so many at most; or all rows in no order, if that would take too much memory."""
+async def _nearest_first(batches: AsyncIterator[pa.RecordBatch]) -> AsyncIterator[pa.RecordBatch]:
+    """The nearest rows first, unless that would take too much memory."""
     held: list[pa.RecordBatch] = []
     async for batch in batches:
         held.append(batch)
-        if sum(each.num_rows for each in held) > MOST_HELD:
-            if 2 * wanted > MOST_HELD:
-                break
-            held = [await asyncio.to_thread(_nearest, held, wanted)]
+        if sum(each.nbytes for each in held) > MOST_HELD:
+            break
     else:
-        if held:
-            yield await asyncio.to_thread(_nearest, held, wanted)
-        return
+        held = await asyncio.to_thread(_sorted, held)
     for batch in held:
         yield batch
     async for batch in batches:
         yield batch
 
 
-def _nearest(batches: list[pa.RecordBatch], wanted: int) -> pa.RecordBatch:
-    rows = pa.concat_batches(batches)
-    order = np.argsort(rows.column(DISTANCE.name).to_numpy(), kind="stable")
-    return rows.take(pa.array(order[:wanted]))
+def _sorted(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    if not batches:
+        return []
+    rows: list[pa.RecordBatch] = pa.Table.from_batches(batches).sort_by(DISTANCE.name).to_batches(max_chunksize=PIECE)
+    return rows

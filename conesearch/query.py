@@ -1,7 +1,7 @@
 """A cone search as SQL: which columns, in which shape of query.
 
-PostgreSQL computes the distances of few rows; those of many are computed as they come (`conesearch/nearest.py`), which
-takes a quarter of the time.
+PostgreSQL computes the distances of few rows, and picks the nearest where MAXREC may cut. All others are computed as
+the rows come (`conesearch/nearest.py`), which takes a quarter of the time.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from vo_service.sky.predicates import in_ranges, separation_sql
 _COARSE = 20_000
 """Expected rows from which finer cells are worth their number: rows beside the cone cost more than ranges of cells."""
 
+_DENSER = 3
+"""How many times more rows than expected a cone may well have."""
+
 DISTANCE = Column(
     name="_r",
     datatype="double",
@@ -34,13 +37,16 @@ POSITION = (1, 2)
 def cone_statement(table: Table, position: Position, request: ConeRequest) -> Statement:
     """The statement for a cone search.
 
-    Where few rows are expected it gives the answer: its rows, the nearest first, and one more than MAXREC if there are
-    more. Otherwise it gives all rows of the cells that cover the cone, without `DISTANCE`, and the
-    identifier may be a number.
+    Where few rows are expected, or MAXREC may leave out some, it gives the answer: its rows, the nearest first, and
+    one more than MAXREC if there are more. Otherwise it gives all rows of the cells that cover the cone, without
+    `DISTANCE`, and the identifier may be a number.
     """
     columns = cone_columns(table, position, request.verbosity)
-    if expected_rows(table, request) <= FEW_ROWS:
-        return _answer(table, position, request, columns)
+    expected = expected_rows(table, request)
+    if expected <= FEW_ROWS:
+        return _answer(table, position, request, columns, 2)
+    if request.maxrec < _DENSER * expected:
+        return _written_out(_answer(table, position, request, columns, 3))
     # Numbers become text as they come: rows of one length are read in half the time.
     identifier = _identifier(table)
     is_number = identifier.datatype in ("int", "long") and identifier.arraysize is None
@@ -81,9 +87,11 @@ def _identifier(table: Table) -> Column:
     return Column(HPX_COLUMN, "long", description="HEALPix index of the position (nested, order 29)")
 
 
-def _answer(table: Table, position: Position, request: ConeRequest, columns: tuple[Column, ...]) -> Statement:
-    """For few rows: one plan for all cones, which gets ranges and centre as parameters."""
-    ranges = cone_ranges(request.ra, request.dec, request.radius, 2)
+def _answer(
+    table: Table, position: Position, request: ConeRequest, columns: tuple[Column, ...], halvings: int
+) -> Statement:
+    """The nearest rows in order: one plan for all cones, which gets ranges and centre as parameters."""
+    ranges = cone_ranges(request.ra, request.dec, request.radius, halvings)
     ra, dec = (f"e.{_quoted(name)}" for name in (position.ra, position.dec))
     distance = f"c{len(columns)}"
     select = f"{_select_list(columns[:-1])}, {separation_sql(ra, dec, 'cone.ra', 'cone.dec')} AS {distance}"
@@ -103,8 +111,14 @@ def _answer(table: Table, position: Position, request: ConeRequest, columns: tup
     return Statement(nearest, columns, (request.ra, request.dec, low, high, request.radius, limit))
 
 
+def _written_out(statement: Statement) -> Statement:
+    """The same without parameters, so that its rows can be read by COPY."""
+    values = (f"'{value}'" if isinstance(value, str) else repr(value) for value in statement.parameters)
+    return Statement(statement.sql % tuple(values), statement.columns)
+
+
 def _cells(table: Table, request: ConeRequest, columns: tuple[Column, ...]) -> Statement:
-    """For many rows: the ranges stand in the statement, so that its rows can be read by COPY."""
+    """All rows, by COPY."""
     ranges = cone_ranges(request.ra, request.dec, request.radius, 3 if expected_rows(table, request) <= _COARSE else 4)
     rows = f"SELECT {_select_list(columns)} FROM {_name(table)} e WHERE {in_ranges('e.hpx', ranges)}"
     return Statement(rows, columns)

@@ -151,6 +151,13 @@ def test_maxrec(url: str, maxrec: int, rows: int) -> None:
     assert (b"OVERFLOW" in answer.content) is (rows < 20_000)
 
 
+@pytest.mark.parametrize("maxrec", [1, 400, 5_000])
+def test_where_maxrec_cuts_the_nearest_are_kept(url: str, maxrec: int) -> None:
+    found = search(url, RA=123, DEC=-20, SR=100, MAXREC=maxrec)["ident"]
+    distances = SkyCoord(RA, DEC, unit="deg").separation(SkyCoord(123, -20, unit="deg")).deg
+    assert [int(name) for name in found] == np.argsort(distances)[:maxrec].tolist()
+
+
 @pytest.mark.parametrize(
     ("query", "words"),
     [

@@ -113,7 +113,20 @@ async def test_connection_is_used_again_after_an_error(sql: str, network: Databa
     before = await read_numbers(network, process)
     with pytest.raises(QueryError):
         await read(network, sql, NUMBER)
-    assert await read_numbers(network, process) == before
+    # With another time limit, which libpq sets: it finds the connection as it was.
+    async with stream(network, Statement(process, NUMBER), timeout=30) as batches:
+        assert [batch.column(0).to_pylist() async for batch in batches] == [before]
+
+
+async def test_the_process_goes_on_while_the_next_row_is_awaited(network: Database) -> None:
+    rows = "SELECT CASE WHEN n = 3000 THEN length(pg_sleep(1)::text) ELSE n END::bigint FROM generate_series(1, 3001) n"
+    ticks = 0
+    reading = asyncio.create_task(read_numbers(network, rows))
+    while not reading.done():
+        await asyncio.sleep(0.01)
+        ticks += 1
+    assert len(reading.result()) == 3001
+    assert ticks > 50
 
 
 async def test_leaving_early_ends_the_query(network: Database) -> None:

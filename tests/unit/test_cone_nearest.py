@@ -47,11 +47,10 @@ async def test_rows_are_those_of_brute_force_the_nearest_first(radius: float) ->
     np.testing.assert_allclose(found["_r"].to_numpy(), np.sort(DISTANCES)[: len(found)], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("held", [100_000, 1_000])
-async def test_the_nearest_are_kept_where_maxrec_cuts(monkeypatch: pytest.MonkeyPatch, held: int) -> None:
-    """One more than MAXREC shows the overflow; also where not all rows are held at once."""
-    monkeypatch.setattr(nearest, "MOST_HELD", held)
-    assert rows_of(await search(180, 20, 50_000)) == np.argsort(DISTANCES)[:21].tolist()
+async def test_rows_are_cut_after_one_more_than_maxrec(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearest, "PIECE", 7)
+    assert rows_of(await search(180, 20, 10_000)) == np.argsort(DISTANCES)[:21].tolist()
+    assert rows_of(await search(180, 1_000, 30_000)) == list(range(1_001))
 
 
 async def test_very_many_rows_come_as_they_are() -> None:
@@ -61,6 +60,6 @@ async def test_very_many_rows_come_as_they_are() -> None:
 
 
 async def test_rows_that_are_too_many_to_be_sorted_come_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearest, "MOST_HELD", 1_000)
+    monkeypatch.setattr(nearest, "MOST_HELD", 30_000)
     assert rows_of(await search(180, 10**6, 100)) == list(range(3_000))
     assert rows_of(await search(180, 1_500, 100)) == list(range(1_501))

@@ -18,7 +18,7 @@ def statement(rows: int, radius: float, maxrec: int = 10_000_000) -> Statement:
     request = ConeRequest(10, 20, radius, verbosity=2, maxrec=maxrec, format=find_format(None))
     made = cone_statement(table, position, request)
     complete = cone_columns(table, position, 2)
-    assert made.columns == (complete if made.parameters else (table.column("event_id"), *complete[1:-1]))
+    assert made.columns in (complete, (table.column("event_id"), *complete[1:-1]))
     return made
 
 
@@ -30,9 +30,17 @@ def test_few_rows_are_asked_for_by_one_prepared_statement() -> None:
 
 
 def test_of_many_rows_all_in_the_cells_are_asked_for() -> None:
-    made = statement(4 * FEW_ROWS, 90, maxrec=5)
+    made = statement(4 * FEW_ROWS, 90, maxrec=6 * FEW_ROWS)
     assert made.parameters == ()
+    assert made.columns[-1] is not DISTANCE
     assert "LIMIT" not in made.sql
+
+
+def test_where_maxrec_may_cut_the_nearest_are_asked_for() -> None:
+    made = statement(4 * FEW_ROWS, 90, maxrec=6 * FEW_ROWS - 1)
+    assert made.parameters == ()
+    assert made.columns[-1] is DISTANCE
+    assert made.sql.endswith(f"ORDER BY c{len(made.columns)} LIMIT {6 * FEW_ROWS}")
 
 
 def test_a_radius_of_zero_asks_for_no_rows() -> None:

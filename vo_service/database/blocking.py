@@ -70,7 +70,7 @@ class BlockingConnection:
             self._timeout = timeout
         answer: Answer
         if self._socket is None:
-            answer = LibpqAnswer(connection.pgconn, sql, batch_bytes)
+            answer = LibpqAnswer(connection.pgconn, sql, batch_bytes, seconds + PATIENCE)
         else:
             answer = SocketAnswer(self._socket, sql, batch_bytes, seconds + PATIENCE)
         self._answer = answer

@@ -7,6 +7,7 @@ runs; elsewhere libpq does, which hands out one row after the other and takes fi
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
 from collections.abc import Sequence
@@ -72,7 +73,7 @@ class SocketAnswer:
         server.settimeout(patience)
         self._send(request(sql))
         while not (self._copies or self.ended):
-            self._receive()
+            self._require_more()
             while not self._copies and (message := self._incoming.next_message()):
                 self._hear(*message)
 
@@ -84,12 +85,13 @@ class SocketAnswer:
                 self._set_waiting(on=True)
             if len(rows) or self.ended:
                 return self._incoming.data, rows
-            self._receive()
+            self._require_more()
 
     def _fill(self) -> None:
         self._incoming.make_room()
-        while not (self._incoming.is_full or self._incoming.seems_complete):
-            self._receive()
+        # A server that has sent everything may close the connection, with a word of farewell.
+        while not (self._incoming.is_full or self._incoming.seems_complete) and self._receive():
+            pass
 
     def _rows(self) -> Positions:
         """The rows in what has come, all of which is taken out."""
@@ -122,16 +124,20 @@ class SocketAnswer:
         except OSError as error:
             raise self._lost(str(error)) from None
 
-    def _receive(self) -> None:
+    def _require_more(self) -> None:
+        if not self._receive():
+            raise self._lost(str(self._error or "The server closed the connection"))
+
+    def _receive(self) -> bool:
+        """Whether anything came; otherwise the server has closed the connection."""
         if self._incoming.is_full:
             self._incoming.make_room()
         try:
             count = self._socket.recv_into(self._incoming.room(), 0, socket.MSG_WAITALL if self._waits else 0)
         except OSError as error:
             raise self._lost(str(error)) from None
-        if count == 0:
-            raise self._lost(str(self._error or "The server closed the connection"))
         self._incoming.received(count)
+        return count > 0
 
     def _lost(self, reason: str) -> psycopg.OperationalError:
         self._end()
@@ -153,19 +159,27 @@ class SocketAnswer:
 
 
 class LibpqAnswer:
-    """The same by libpq, for encrypted connections."""
+    """The same by libpq, for encrypted connections.
 
-    def __init__(self, libpq: pq.abc.PGconn, sql: str, size: int) -> None:
+    Between the columns and the rows a table may be replaced by one of other columns: then the rows do not fit, or, if
+    their lengths do, are wrong.
+    """
+
+    def __init__(self, libpq: pq.abc.PGconn, sql: str, size: int, patience: float) -> None:
         self.ended = True
         self._libpq = libpq
         self._size = size
+        self._patience = patience
         self._begun = False
-        self._require(libpq.prepare(b"", sql.encode()), pq.ExecStatus.COMMAND_OK)
-        description = self._require(libpq.describe_prepared(b""), pq.ExecStatus.COMMAND_OK)
+        libpq.send_prepare(b"", sql.encode())
+        self._result(pq.ExecStatus.COMMAND_OK)
+        libpq.send_describe_prepared(b"")
+        description = self._result(pq.ExecStatus.COMMAND_OK)
         self.columns = [
             ((description.fname(i) or b"").decode(), description.ftype(i)) for i in range(description.nfields)
         ]
-        self._require(libpq.exec_(copy_command(sql)), pq.ExecStatus.COPY_OUT)
+        libpq.send_query(copy_command(sql))
+        self._result(pq.ExecStatus.COPY_OUT)
         self.ended = False
 
     def read(self) -> tuple[Bytes, Positions]:
@@ -183,19 +197,40 @@ class LibpqAnswer:
 
     def _next(self) -> bytes | None:
         """The next row as it came; None after the last."""
-        if self.ended:
-            return None
-        length, row = self._libpq.get_copy_data(0)
-        if length > 0:
-            return bytes(row)
-        self.ended = True
-        while (result := self._libpq.get_result()) is not None:
-            self._require(result, pq.ExecStatus.COMMAND_OK)
+        while not self.ended:
+            length, row = self._libpq.get_copy_data(1)
+            if length > 0:
+                return bytes(row)
+            if length == 0:
+                self._wait()
+                continue
+            self.ended = True
+            self._result(pq.ExecStatus.COMMAND_OK)
         return None
 
-    def _require(self, result: pq.abc.PGresult, status: pq.ExecStatus) -> pq.abc.PGresult:
-        if result.status == status:
-            return result
-        if self._libpq.status != pq.ConnStatus.OK:
-            raise psycopg.OperationalError(result.get_error_message())
-        raise psycopg.errors.error_from_result(result)
+    def _result(self, status: pq.ExecStatus) -> pq.abc.PGresult:
+        """The result of what was sent. Raises its error, with all that belongs to it taken from the connection."""
+        found = []
+        while (result := self._next_result()) is not None:
+            found.append(result)
+            if result.status == pq.ExecStatus.COPY_OUT:
+                break
+        for result in found:
+            if result.status != status:
+                if self._libpq.status != pq.ConnStatus.OK:
+                    raise psycopg.OperationalError(result.get_error_message())
+                raise psycopg.errors.error_from_result(result)
+        return found[0]
+
+    def _next_result(self) -> pq.abc.PGresult | None:
+        while self._libpq.flush() or self._libpq.is_busy():
+            self._wait()
+        return self._libpq.get_result()
+
+    def _wait(self) -> None:
+        """Until more has come, or can be sent. libpq would wait for both as if the process had no other thread."""
+        waiting = select.poll()
+        waiting.register(self._libpq.socket, select.POLLIN | (select.POLLOUT if self._libpq.flush() else 0))
+        if not waiting.poll(self._patience * 1000):
+            raise psycopg.OperationalError("The server is silent")
+        self._libpq.consume_input()

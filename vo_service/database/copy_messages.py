@@ -99,6 +99,7 @@ class Incoming:
     """
 
     def __init__(self, size: int) -> None:
+        self._size = size
         self.data: Bytes = np.empty(size, np.uint8)
         self._start = self._stop = 0
 
@@ -115,8 +116,11 @@ class Incoming:
     def make_room(self) -> None:
         """Make room for more bytes. Positions that were got before mean nothing any more."""
         rest = self.data[self._start : self._stop]
-        if len(rest) >= _HEAD and 1 + self._length_at(self._start) > len(self.data):
-            self.data = np.empty(1 + self._length_at(self._start) + len(self.data), np.uint8)
+        size = self._size
+        if len(rest) >= _HEAD and 1 + self._length_at(self._start) > size:
+            size += 1 + self._length_at(self._start)
+        if max(size, len(rest)) != len(self.data):
+            self.data = np.empty(max(size, len(rest)), np.uint8)
         self.data[: len(rest)] = rest
         self._start, self._stop = 0, len(rest)
 

@@ -34,7 +34,8 @@ def separation(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike)
     across = cos2 * sin
     along = cos1 * sin2 - sin1 * cos2 * cos
     dot = sin1 * sin2 + cos1 * cos2 * cos
-    result: Floats = np.degrees(np.arctan2(np.sqrt(across * across + along * along), dot))
+    # By division, as PostgreSQL does: `np.degrees` differs from it in the last digit.
+    result: Floats = np.arctan2(np.sqrt(across * across + along * along), dot) / (math.pi / 180)
     return result
 
 
