@@ -31,7 +31,6 @@ from vo_service.database.access import Access, open_database
 from vo_service.errors import ServiceError, UsageError
 from vo_service.keeper import end_with_keeper, kept_running
 from vo_service.logs import set_up_logs
-from vo_service.without_pandas import keep_pandas_out
 
 if TYPE_CHECKING:
     from vo_service.ingest.load import LoadReport, Mode
@@ -122,7 +121,9 @@ def database(settings: Settings) -> Iterator[Access]:
 @commands.command()
 def demo(state: State = None, host: Host = None, port: Port = None, workers: Workers = None) -> None:
     """Serve a simulated event list: database, sample and web server in one."""
-    keep_pandas_out()
+    from vo_service.lean import stay_lean
+
+    stay_lean()
     from vo_service import server
     from vo_service.database.locks import service_lock
     from vo_service.demo import load_demo
@@ -148,7 +149,9 @@ def demo(state: State = None, host: Host = None, port: Port = None, workers: Wor
 @commands.command()
 def serve(state: State = None, host: Host = None, port: Port = None, workers: Workers = None) -> None:
     """Serve what is published."""
-    keep_pandas_out()
+    from vo_service.lean import stay_lean
+
+    stay_lean()
     from vo_service import server
     from vo_service.database.locks import service_lock
 
@@ -198,7 +201,9 @@ def answer(
     state: State = None,
 ) -> None:
     """Answer requests beside the process that `serve` is."""
-    keep_pandas_out()
+    from vo_service.lean import stay_lean
+
+    stay_lean()
     from vo_service import server
     from vo_service.app import create_app
 
@@ -218,7 +223,9 @@ def worker(
     state: State = None,
 ) -> None:
     """Run asynchronous jobs, beside those that `serve` runs or on another machine."""
-    keep_pandas_out()
+    from vo_service.lean import stay_lean
+
+    stay_lean()
     from vo_service.app import JOB_KINDS
     from vo_service.uws.processes import run_worker, supervise_workers
 

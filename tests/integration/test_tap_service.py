@@ -22,6 +22,7 @@ from tests.support.served import served
 from vo_service.catalog.model import Column, Schema, Table
 from vo_service.catalog.store import publish_schema, publish_table
 from vo_service.database.access import Access
+from vo_service.database.execute import FRESH_SECONDS
 from vo_service.database.init import initialise
 
 ROWS = 300_000
@@ -208,6 +209,7 @@ def test_availability_tells_the_truth(server: Access) -> None:
                     sql.Identifier(access.database)))  # fmt: skip
                 connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
                                    (access.database,))  # fmt: skip
+            time.sleep(FRESH_SECONDS)
             assert ">false<" in httpx.get(f"{url}/tap/availability").text
             answer = get(url, "SELECT * FROM TAP_SCHEMA.tables")
             assert answer.status_code == 503

@@ -61,6 +61,8 @@ class FileWriter(Writer):
 
     def close(self) -> None:
         self._spool.close()
+        # What the libraries took would stay with the process otherwise.
+        pa.default_memory_pool().release_unused()
 
     def _write(self, file: IO[bytes], status: Info) -> None:
         """Make the file. Implemented by each format."""

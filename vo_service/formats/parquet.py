@@ -75,7 +75,7 @@ class ParquetWriter(Writer):
         raise QueryError(message)
 
     def close(self) -> None:
-        # Otherwise the process keeps it for seconds, and those that come after it take more.
+        # What a group took would stay with the process otherwise.
         pa.default_memory_pool().release_unused()
 
     def _write_group(self) -> None:
