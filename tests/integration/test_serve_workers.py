@@ -87,9 +87,8 @@ def test_no_process_has_imported_pandas(service: Service) -> None:
 async def test_those_that_only_start_leave_the_port_when_the_first_is_killed() -> None:
     with programs.site() as place:
         async with programs.running(place, "serve", workers=3, job_workers=0) as service:
-            for _ in range(3):
-                await service.kill()
-                await service.start()
+            await service.kill()
+            await service.start()
 
 
 def test_all_end_with_the_first(service: Service) -> None:
