@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,6 +13,7 @@ from vo_service.catalog.model import Position, Table
 from vo_service.database.execute import stream
 from vo_service.database.pools import Database
 from vo_service.sky.angles import separation
+from vo_service.threads import worked
 
 LARGE = 20_000
 """Expected rows from which they come in no order: who asks for so many wants the first one early."""
@@ -61,7 +61,7 @@ async def wanted_rows(
 async def _in_cone(batches: AsyncIterator[pa.RecordBatch], request: ConeRequest) -> AsyncIterator[pa.RecordBatch]:
     """The rows that lie in the cone, as they are answered."""
     async for batch in batches:
-        found = await asyncio.to_thread(_in_cone_of, batch, request)
+        found = await worked(batch.num_rows, _in_cone_of, batch, request)
         if found.num_rows:
             yield found
 
@@ -82,7 +82,7 @@ async def _nearest_first(batches: AsyncIterator[pa.RecordBatch]) -> AsyncIterato
         if sum(each.nbytes for each in held) > MOST_HELD:
             break
     else:
-        held = await asyncio.to_thread(_sorted, held)
+        held = await worked(sum(batch.num_rows for batch in held), _sorted, held)
     for batch in held:
         yield batch
     async for batch in batches:

@@ -13,8 +13,11 @@ from vo_service.catalog.model import HPX_COLUMN, Column, Position, Table
 from vo_service.database.arrow import sql_type
 from vo_service.database.statement import FEW_ROWS, Statement
 from vo_service.sky.angles import share_of_sky
-from vo_service.sky.cover import cone_ranges
+from vo_service.sky.cover import Ranges, cone_ranges
 from vo_service.sky.predicates import in_ranges, separation_sql
+
+AT_ONCE = 5_000
+"""Expected rows up to which all of them are read at once, within the event loop."""
 
 _COARSE = 20_000
 """Expected rows from which finer cells are worth their number: rows beside the cone cost more than ranges of cells."""
@@ -95,16 +98,11 @@ def _answer(
     ra, dec = (f"e.{_quoted(name)}" for name in (position.ra, position.dec))
     distance = f"c{len(columns)}"
     select = f"{_select_list(columns[:-1])}, {separation_sql(ra, dec, 'cone.ra', 'cone.dec')} AS {distance}"
-    # OFFSET 0 keeps the planner from joining by anything but the index, whatever it estimates.
-    rows = f"SELECT * FROM {_name(table)} WHERE hpx >= g.low AND hpx < g.high OFFSET 0"
-    # A per cent sign in a name would be a placeholder to the driver.
-    select, rows = (text.replace("%", "%%") for text in (select, rows))
     found = (
-        f"SELECT {select} FROM (SELECT %s::float8 AS ra, %s::float8 AS dec) cone,"
-        f" unnest(%s::int8[], %s::int8[]) g (low, high) CROSS JOIN LATERAL ({rows}) e"
+        f"SELECT {_without_placeholders(select)}"
+        f" FROM (SELECT %s::float8 AS ra, %s::float8 AS dec) cone, {_rows_in_ranges(table)}"
     )
-    # Arrays as text: the driver would look at every number, to find the least type for all.
-    low, high = ("{" + ",".join(map(str, bounds)) + "}" for bounds in ranges.T.tolist())
+    low, high = _bounds(ranges)
     limit = 0 if request.radius == 0 else request.maxrec + 1
     # OFFSET 0 keeps the distance from being computed at every mention.
     nearest = f"SELECT * FROM ({found} OFFSET 0) AS found WHERE {distance} <= %s::float8 ORDER BY {distance} LIMIT %s"
@@ -118,10 +116,32 @@ def _written_out(statement: Statement) -> Statement:
 
 
 def _cells(table: Table, request: ConeRequest, columns: tuple[Column, ...]) -> Statement:
-    """All rows, by COPY."""
-    ranges = cone_ranges(request.ra, request.dec, request.radius, 3 if expected_rows(table, request) <= _COARSE else 4)
-    rows = f"SELECT {_select_list(columns)} FROM {_name(table)} e WHERE {in_ranges('e.hpx', ranges)}"
-    return Statement(rows, columns)
+    """All rows: many as they arrive, very many by COPY."""
+    expected = expected_rows(table, request)
+    ranges = cone_ranges(request.ra, request.dec, request.radius, 3 if expected <= _COARSE else 4)
+    if expected > AT_ONCE:
+        rows = f"SELECT {_select_list(columns)} FROM {_name(table)} e WHERE {in_ranges('e.hpx', ranges)}"
+        return Statement(rows, columns)
+    rows = f"SELECT {_without_placeholders(_select_list(columns))} FROM {_rows_in_ranges(table)}"
+    return Statement(rows, columns, _bounds(ranges), many=True)
+
+
+def _rows_in_ranges(table: Table) -> str:
+    """The rows `e` in ranges of the index, whose lower and upper bounds are two parameters."""
+    # OFFSET 0 keeps the planner from joining by anything but the index, whatever it estimates.
+    rows = f"SELECT * FROM {_name(table)} WHERE hpx >= g.low AND hpx < g.high OFFSET 0"
+    return f"unnest(%s::int8[], %s::int8[]) g (low, high) CROSS JOIN LATERAL ({_without_placeholders(rows)}) e"
+
+
+def _bounds(ranges: Ranges) -> tuple[str, str]:
+    """Lower and upper bounds as arrays, in text: the driver would look at every number for the least type of all."""
+    low, high = ("{" + ",".join(map(str, bounds)) + "}" for bounds in ranges.T.tolist())
+    return low, high
+
+
+def _without_placeholders(sql: str) -> str:
+    """A per cent sign in a name would be one to the driver."""
+    return sql.replace("%", "%%")
 
 
 def _select_list(columns: tuple[Column, ...]) -> str:

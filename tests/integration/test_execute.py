@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
 
 import psycopg
 import pyarrow as pa
@@ -48,9 +49,13 @@ def with_parameters(sql: str, columns: tuple[Column, ...]) -> Statement:
     return Statement(sql.replace("%", "%%").replace("{one}", "%s::integer"), columns, (1,))
 
 
-@pytest.fixture(params=[without_parameters, with_parameters])
+def of_many_rows(sql: str, columns: tuple[Column, ...]) -> Statement:
+    return replace(with_parameters(sql, columns), many=True)
+
+
+@pytest.fixture(params=[without_parameters, with_parameters, of_many_rows])
 def shape(request: pytest.FixtureRequest) -> Shape:
-    """Makes a statement of SQL that holds `{one}` once: for either way of reading."""
+    """Makes a statement of SQL that holds `{one}` once: for each way of reading."""
     made: Shape = request.param
     return made
 

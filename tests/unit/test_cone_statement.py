@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conesearch.query import DISTANCE, cone_columns, cone_statement
+from conesearch.query import AT_ONCE, DISTANCE, cone_columns, cone_statement
 from conesearch.request import ConeRequest
 from tests.support.published import EVENTS
 from vo_service.catalog.model import Position, Table
@@ -31,9 +31,16 @@ def test_few_rows_are_asked_for_by_one_prepared_statement() -> None:
 
 def test_of_many_rows_all_in_the_cells_are_asked_for() -> None:
     made = statement(4 * FEW_ROWS, 90, maxrec=6 * FEW_ROWS)
-    assert made.parameters == ()
+    assert made.many
+    assert len(made.parameters) == 2
     assert made.columns[-1] is not DISTANCE
     assert "LIMIT" not in made.sql
+
+
+def test_very_many_rows_are_asked_for_without_parameters() -> None:
+    made = statement(4 * AT_ONCE, 90)
+    assert made.parameters == ()
+    assert made.columns[-1] is not DISTANCE
 
 
 def test_where_maxrec_may_cut_the_nearest_are_asked_for() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from vo_service.errors import QueryError
 from vo_service.formats.base import Writer
-from vo_service.formats.document import THREAD_ROWS, document, in_thread
+from vo_service.formats.document import document
+from vo_service.threads import THREAD_ROWS, in_thread
 
 
 class Log(Writer):

@@ -17,8 +17,9 @@ from starlette.types import Receive, Scope, Send
 from vo_service.dali.errors import message_of
 from vo_service.errors import ServiceError
 from vo_service.formats.base import ResultTable
-from vo_service.formats.document import document, in_thread, pieces
+from vo_service.formats.document import document, pieces
 from vo_service.formats.registry import FormatChoice
+from vo_service.threads import in_thread
 
 T = TypeVar("T")
 

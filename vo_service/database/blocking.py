@@ -21,6 +21,7 @@ import pyarrow as pa
 from vo_service.database.copy_answers import Answer, LibpqAnswer, SocketAnswer
 from vo_service.database.copy_types import Loader, arrays, loader
 from vo_service.database.lanes import Lane
+from vo_service.database.plain import ENCRYPTED_BY_KERBEROS, plain_socket
 from vo_service.errors import QueryError
 
 NICENESS = 10
@@ -31,9 +32,6 @@ CANCEL_SECONDS = 5.0
 
 PATIENCE = 60.0
 """Seconds beyond the time limit of a query after which a silent server is taken to be gone."""
-
-_ENCRYPTED_BY_KERBEROS = "SELECT encrypted FROM pg_stat_gssapi WHERE pid = pg_backend_pid()"
-"""What libpq does not tell."""
 
 Connection: TypeAlias = psycopg.Connection[Any]
 
@@ -162,10 +160,10 @@ class BlockingLane:
 
 def _socket_of(connection: Connection) -> socket.socket | None:
     """The connection's socket, if what goes through it is not encrypted."""
-    if connection.pgconn.ssl_in_use:
+    plain = plain_socket(connection.pgconn)
+    if plain is None or plain.family == socket.AF_UNIX:
+        return plain
+    if connection.execute(ENCRYPTED_BY_KERBEROS).fetchone() == (True,):
+        plain.close()
         return None
-    own = socket.socket(fileno=os.dup(connection.pgconn.socket))
-    if own.family != socket.AF_UNIX and connection.execute(_ENCRYPTED_BY_KERBEROS).fetchone() == (True,):
-        own.close()
-        return None
-    return own
+    return plain

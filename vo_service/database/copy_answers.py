@@ -18,17 +18,14 @@ import psycopg
 from psycopg import pq
 
 from vo_service.database.copy_messages import (
-    COPY_HEADER,
     COPY_TRAILER,
     Bytes,
-    Incoming,
     Positions,
-    columns_in,
     copy_command,
-    error_in,
     header_length,
     request,
 )
+from vo_service.database.reply import Reply
 
 _GATHERING = struct.pack("ll", 0, 5_000)
 """Seconds and microseconds. The last rows of a long answer come so much later."""
@@ -64,59 +61,43 @@ class SocketAnswer:
     """
 
     def __init__(self, server: socket.socket, sql: str, size: int, patience: float) -> None:
-        self.columns: list[tuple[str, int]] = []
-        self.ended = False
         self._socket = server
-        self._incoming = Incoming(size)
-        self._error: psycopg.Error | None = None
-        self._copies = self._waits = False
+        self._reply = Reply(size)
+        self._waits = False
         server.settimeout(patience)
         self._send(request(sql))
-        while not (self._copies or self.ended):
+        while not (self._reply.begun or self.ended):
             self._require_more()
-            while not self._copies and (message := self._incoming.next_message()):
-                self._hear(*message)
+            self._reply.begin()
+
+    @property
+    def columns(self) -> Sequence[tuple[str, int]]:
+        return self._reply.columns
+
+    @property
+    def ended(self) -> bool:
+        return self._reply.ended
 
     def read(self) -> tuple[Bytes, Positions]:
         while True:
             self._fill()
-            rows = self._rows()
+            try:
+                rows = self._reply.rows()
+            finally:
+                if self.ended:
+                    self._set_waiting(on=False)
             if len(rows) and not self.ended:
                 self._set_waiting(on=True)
             if len(rows) or self.ended:
-                return self._incoming.data, rows
+                return self._reply.incoming.data, rows
             self._require_more()
 
     def _fill(self) -> None:
-        self._incoming.make_room()
+        incoming = self._reply.incoming
+        incoming.make_room()
         # A server that has sent everything may close the connection, with a word of farewell.
-        while not (self._incoming.is_full or self._incoming.seems_complete) and self._receive():
+        while not (incoming.is_full or incoming.seems_complete) and self._receive():
             pass
-
-    def _rows(self) -> Positions:
-        """The rows in what has come, all of which is taken out."""
-        found = []
-        while not self.ended:
-            found.append(self._incoming.next_rows(len(self.columns)))
-            message = self._incoming.next_message()
-            if message is None:
-                break
-            self._hear(*message)
-        return np.concatenate(found) if found else np.empty(0, np.int64)
-
-    def _hear(self, kind: bytes, body: bytes) -> None:
-        if kind == b"T":
-            self.columns = list(columns_in(body))
-        elif kind == b"H":
-            self._copies = True
-        elif kind == b"E":
-            self._error = error_in(body)
-        elif kind == b"Z":
-            self._end()
-            if self._error is not None:
-                raise self._error
-        elif kind == b"d" and body != COPY_TRAILER and not body.startswith(COPY_HEADER):
-            raise psycopg.DataError("The database sent rows that are not of the columns that it had named")
 
     def _send(self, messages: bytes) -> None:
         try:
@@ -126,26 +107,24 @@ class SocketAnswer:
 
     def _require_more(self) -> None:
         if not self._receive():
-            raise self._lost(str(self._error or "The server closed the connection"))
+            raise self._lost(str(self._reply.error or "The server closed the connection"))
 
     def _receive(self) -> bool:
         """Whether anything came; otherwise the server has closed the connection."""
-        if self._incoming.is_full:
-            self._incoming.make_room()
+        incoming = self._reply.incoming
+        if incoming.is_full:
+            incoming.make_room()
         try:
-            count = self._socket.recv_into(self._incoming.room(), 0, socket.MSG_WAITALL if self._waits else 0)
+            count = self._socket.recv_into(incoming.room(), 0, socket.MSG_WAITALL if self._waits else 0)
         except OSError as error:
             raise self._lost(str(error)) from None
-        self._incoming.received(count)
+        incoming.received(count)
         return count > 0
 
     def _lost(self, reason: str) -> psycopg.OperationalError:
-        self._end()
-        return psycopg.OperationalError(reason)
-
-    def _end(self) -> None:
-        self.ended = True
+        self._reply.ended = True
         self._set_waiting(on=False)
+        return psycopg.OperationalError(reason)
 
     def _set_waiting(self, *, on: bool) -> None:
         """Whether the kernel gathers what comes, for `_GATHERING` at most, instead of handing out each piece.

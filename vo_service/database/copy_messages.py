@@ -1,4 +1,4 @@
-"""PostgreSQL's protocol as far as it takes to read the rows of one query after another: messages, no socket.
+"""PostgreSQL's protocol as far as it takes to run one query after another and read their rows: messages, no socket.
 
 A message is a byte that tells its kind, its length as an int32 that counts itself but not the kind, and its body.
 (PostgreSQL manual, "Frontend/Backend Protocol", version 3.)
@@ -7,13 +7,14 @@ A message is a byte that tells its kind, its length as an int32 that counts itse
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import psycopg
 from psycopg import pq
+from psycopg.abc import Buffer
 
 Bytes = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int64]
@@ -21,13 +22,17 @@ Positions = npt.NDArray[np.int64]
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0"
 COPY_TRAILER = b"\xff\xff"
 
+COPY_ROW = b"d"
+"""The kind of message that is a row of COPY."""
+
+SELECTED_ROW = b"D"
+"""The kind of message that is a row of a prepared statement; otherwise the two are alike."""
+
 _HEAD = 5
 """Bytes of a message before its body."""
 
 _END = b"Z\0\0\0\x05I"
 """The last message of an answer: ready for another query, outside a transaction."""
-
-_ROW = ord("d")
 
 _TRIAL = 16
 """Rows that are looked at before all are expected to be of one length."""
@@ -50,6 +55,15 @@ def request(sql: str) -> bytes:
             _message(b"S", b""),
         )
     )
+
+
+def execution(name: bytes, values: Sequence[Buffer | None], formats: Sequence[int]) -> bytes:
+    """The messages that run a prepared statement, and ask for its rows in binary."""
+    parts = [b"\0", name, b"\0", _int2(len(formats)), *map(_int2, formats), _int2(len(values))]
+    for value in values:
+        parts += [b"\xff\xff\xff\xff"] if value is None else [len(value).to_bytes(4), bytes(value)]
+    parts += [_int2(1), _int2(1)]
+    return _message(b"B", b"".join(parts)) + _message(b"E", bytes(5)) + _message(b"S", b"")
 
 
 def copy_command(sql: str) -> bytes:
@@ -96,10 +110,13 @@ class Incoming:
     ----------
     size
         Bytes that it holds, at least 8; more only if one message is longer.
+    row
+        The kind of message that is a row.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, row: bytes = COPY_ROW) -> None:
         self._size = size
+        self._row = row[0]
         self.data: Bytes = np.empty(size, np.uint8)
         self._start = self._stop = 0
 
@@ -148,7 +165,7 @@ class Incoming:
     def next_rows(self, fields: int) -> Positions:
         """Take out all rows that come before any other message: where in `data` each begins, with its number of fields.
 
-        `fields` is that number. A row is a message of kind d, as the server promises.
+        `fields` is that number. A row is a message of its own, as the server promises.
         """
         found = [
             find(self._start, fields)  # each goes on where the one before it ended
@@ -170,7 +187,7 @@ class Incoming:
     def _are_rows(self, start: int, step: int, count: int, fields: int) -> npt.NDArray[np.bool_]:
         """Whether rows of this length begin at each step."""
         alike = np.ones(count, np.bool_)
-        for kind, at, value in (("u1", 0, _ROW), (">u4", 1, step - 1), (">u2", 5, fields)):
+        for kind, at, value in (("u1", 0, self._row), (">u4", 1, step - 1), (">u2", 5, fields)):
             expected = np.array(value, kind).view(f"=u{kind[-1]}")  # in the order of bytes as it comes: quicker
             alike &= np.ndarray((count,), expected.dtype, self.data, start + at, (step,)) == expected
         return alike
@@ -178,7 +195,7 @@ class Incoming:
     def _rows_by_mark(self, start: int, fields: int) -> Positions:
         """Whatever looks like the begin of a row is one if the row before it ends there."""
         data, stop = self.data, self._stop
-        marks = np.flatnonzero(data[start : max(stop - _HEAD - 1, start)] == _ROW) + start
+        marks = np.flatnonzero(data[start : max(stop - _HEAD - 1, start)] == self._row) + start
         marks = marks[(data[marks + 5] == fields >> 8) & (data[marks + 6] == fields & 255)]
         if not len(marks) or marks[0] != start:
             return np.empty(0, np.int64)
@@ -193,7 +210,7 @@ class Incoming:
         starts, data, stop = [], self.data.data, self._stop
         at, length = start, 0
         mark = fields.to_bytes(2)
-        while at + _HEAD + 2 <= stop and data[at] == _ROW and data[at + 5 : at + 7] == mark:
+        while at + _HEAD + 2 <= stop and data[at] == self._row and data[at + 5 : at + 7] == mark:
             size = 1 + _length(data, at + 1)[0]
             if at + size > stop:
                 break
@@ -234,6 +251,10 @@ def gather(data: Bytes, at: Positions, kind: str) -> npt.NDArray[Any]:
     # Numbers of the machine's own order are gathered in half the time.
     windows: npt.NDArray[Any] = np.ndarray((len(data) - size + 1,), f"=u{size}", data, strides=(1,))
     return windows[at].view(f">{kind}").astype(f"={kind}")
+
+
+def _int2(number: int) -> bytes:
+    return number.to_bytes(2)
 
 
 def _message(kind: bytes, body: bytes) -> bytes:

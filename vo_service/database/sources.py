@@ -1,4 +1,4 @@
-"""The two ways in which rows come from the database: in threads by binary COPY, in the event loop by libpq."""
+"""The two ways in which rows come from the database: in threads by binary COPY, in the event loop as they arrive."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 import psycopg
 import pyarrow as pa
 
-from vo_service.database.arrow import arrow_schema, batch_of_rows, conform
+from vo_service.database.arrow import arrow_schema, conform
 from vo_service.database.blocking import BlockingConnection
 from vo_service.database.failures import is_lost
 from vo_service.database.pools import Database
@@ -38,7 +38,7 @@ class Source(Protocol):
 async def open_source(database: Database, statement: Statement, seconds: float, batch_bytes: int) -> Source:
     """The source for a statement that may take so many seconds. Raises TooManyRequestsError, UnavailableError."""
     if statement.parameters or statement.small:
-        return _QuickSource(database, await database.quick.acquire(), statement, seconds)
+        return _QuickSource(database, await database.quick.acquire(), statement, seconds, batch_bytes)
     return _CopySource(database, await database.blocking.acquire(), statement, seconds, batch_bytes)
 
 
@@ -106,24 +106,26 @@ class _CopySource:
 
 
 class _QuickSource:
-    """For small answers. Reads in the event loop."""
+    """For answers that are no work. Reads in the event loop."""
 
-    def __init__(self, database: Database, connection: QuickConnection, statement: Statement, seconds: float) -> None:
+    def __init__(
+        self, database: Database, connection: QuickConnection, statement: Statement, seconds: float, batch_bytes: int
+    ) -> None:
         self._lane = database.quick
         self._connection = connection
         self._statement = statement
         self._schema = arrow_schema(statement.columns)
         self._seconds = seconds
+        self._batch_bytes = batch_bytes
         self._started = False
 
     async def read(self) -> pa.RecordBatch | None:
         if not self._started:
             self._started = True
-            await self._connection.start(self._statement.sql, self._statement.parameters, self._seconds)
+            await self._connection.start(self._statement, self._seconds, self._batch_bytes)
         elif not self._connection.runs:
             return None
-        rows = await self._connection.read()
-        return batch_of_rows(rows, self._schema) if rows else None
+        return await self._connection.read(self._schema)
 
     def give_back(self) -> bool:
         if not self._connection.is_usable:

@@ -22,12 +22,15 @@ class Statement:
         One per output column, in order. The executor delivers Arrow arrays of exactly these types
         (`vo_service.database.arrow.arrow_type`).
     parameters
-        Values of the placeholders. A statement with parameters is prepared and meant for small answers.
+        Values of the placeholders. A statement with parameters is prepared and meant for answers of at most some
+        thousand rows.
     sources
         The published tables that it reads.
     small
         Whether a small answer is expected also without parameters, after little work. If it turns out not to be, the
         statement is run again as others are.
+    many
+        Whether more than `FEW_ROWS` are expected of a statement with parameters.
     """
 
     sql: str
@@ -35,3 +38,4 @@ class Statement:
     parameters: tuple[object, ...] = ()
     sources: tuple[Table, ...] = ()
     small: bool = False
+    many: bool = False

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
-from typing import ParamSpec, TypeVar
 
 import pyarrow as pa
 
 from vo_service.formats.base import Writer
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-THREAD_ROWS = 2_000
-"""Rows from which a batch is encoded in a thread: the event loop stays free for others."""
+from vo_service.threads import in_thread, worked
 
 
 async def document(writer: Writer, batches: AsyncIterator[pa.RecordBatch] | None, maxrec: int) -> AsyncGenerator[bytes]:
@@ -28,7 +21,8 @@ async def document(writer: Writer, batches: AsyncIterator[pa.RecordBatch] | None
     left = maxrec
     is_cut = batches is None
     async for batch in batches or _nothing():
-        yield await _encoded(writer, batch.slice(0, left))
+        wanted = batch.slice(0, left)
+        yield await worked(wanted.num_rows, writer.batch, wanted)
         if is_cut := batch.num_rows > left:
             break
         left -= batch.num_rows
@@ -46,23 +40,6 @@ async def pieces(made: Iterable[bytes]) -> AsyncGenerator[bytes]:
     iterator = iter(made)
     while (piece := await in_thread(next, iterator, None)) is not None:
         yield piece
-
-
-async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """The result of a function that runs in a thread. Also who is cancelled waits for its end.
-
-    So nothing that the thread works on is closed under its hands.
-    """
-    working = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
-    try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        await asyncio.gather(working, return_exceptions=True)
-        raise
-
-
-async def _encoded(writer: Writer, batch: pa.RecordBatch) -> bytes:
-    return writer.batch(batch) if batch.num_rows < THREAD_ROWS else await in_thread(writer.batch, batch)
 
 
 async def _nothing() -> AsyncGenerator[pa.RecordBatch]:

@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 
 from vo_service.dali.answer import accepts_gzip
 from vo_service.errors import NotFoundError
-from vo_service.formats.document import in_thread
+from vo_service.threads import in_thread
 from vo_service.uws.model import Job, Result
 
 CHUNK_BYTES = 1_000_000

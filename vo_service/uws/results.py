@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from vo_service.formats.document import in_thread
+from vo_service.threads import in_thread
 from vo_service.uws.model import Job, Result
 
 THREAD_BYTES = 100_000
