@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import numpy as np
 import pyarrow as pa
 
 from conesearch.query import DISTANCE, POSITION, cone_statement, expected_rows
@@ -19,10 +20,11 @@ LARGE = 20_000
 """Expected rows from which they come in no order: who asks for so many wants the first one early."""
 
 MOST_HELD = 30_000_000
-"""Bytes of rows that wait to be sorted; if there are more, because they are denser than expected, no order is kept."""
+"""Bytes of rows that wait to be sorted; if there are more, because they are denser than expected, those that came after
+them are in an order of their own."""
 
 PIECE = 10_000
-"""Rows of the batches in which sorted ones leave."""
+"""Rows of the batches in which they leave."""
 
 
 @asynccontextmanager
@@ -49,48 +51,37 @@ async def wanted_rows(
     batches: AsyncIterator[pa.RecordBatch], request: ConeRequest, expected: float
 ) -> AsyncIterator[pa.RecordBatch]:
     """The rows of a cone among others, in which about so many are expected; one more than MAXREC if there are more."""
-    rows = _in_cone(batches, request)
+    in_order = expected <= LARGE
     wanted = request.maxrec + 1
-    async for batch in _nearest_first(rows) if expected <= LARGE else rows:
-        yield batch.slice(0, wanted)
-        wanted -= batch.num_rows
+    async for batch in _together(batches) if in_order else batches:
+        found = await worked(batch.num_rows, _in_cone, batch, request, in_order=in_order)
+        found = found.slice(0, wanted)
+        for start in range(0, found.num_rows, PIECE):
+            yield found.slice(start, PIECE)
+        wanted -= found.num_rows
         if wanted <= 0:
             return
 
 
-async def _in_cone(batches: AsyncIterator[pa.RecordBatch], request: ConeRequest) -> AsyncIterator[pa.RecordBatch]:
-    """The rows that lie in the cone, as they are answered."""
-    async for batch in batches:
-        found = await worked(batch.num_rows, _in_cone_of, batch, request)
-        if found.num_rows:
-            yield found
+def _in_cone(batch: pa.RecordBatch, request: ConeRequest, *, in_order: bool) -> pa.RecordBatch:
+    """The rows that lie in the cone, as they are answered; with `in_order`, the nearest first."""
+    distances = separation(request.ra, request.dec, *(batch.column(place).to_numpy() for place in POSITION))
+    rows = np.flatnonzero(distances <= request.radius)
+    if in_order:
+        rows = rows[np.argsort(distances[rows])]
+    found = batch.take(pa.array(rows))
+    found = found.set_column(0, found.schema.field(0).name, found.column(0).cast(pa.string()))
+    return found.append_column(DISTANCE.name, pa.array(distances[rows]))
 
 
-def _in_cone_of(batch: pa.RecordBatch, request: ConeRequest) -> pa.RecordBatch:
-    ra, dec = (batch.column(place).to_numpy() for place in POSITION)
-    distances = separation(request.ra, request.dec, ra, dec)
-    found = batch.append_column(pa.field(DISTANCE.name, pa.float64()), pa.array(distances))
-    found = found.filter(pa.array(distances <= request.radius))
-    return found.set_column(0, found.schema.field(0).name, found.column(0).cast(pa.string()))
-
-
-async def _nearest_first(batches: AsyncIterator[pa.RecordBatch]) -> AsyncIterator[pa.RecordBatch]:
-    """The nearest rows first, unless that would take too much memory."""
+async def _together(batches: AsyncIterator[pa.RecordBatch]) -> AsyncIterator[pa.RecordBatch]:
+    """All rows in one batch, unless that would take too much memory."""
     held: list[pa.RecordBatch] = []
     async for batch in batches:
         held.append(batch)
         if sum(each.nbytes for each in held) > MOST_HELD:
             break
-    else:
-        held = await worked(sum(batch.num_rows for batch in held), _sorted, held)
-    for batch in held:
-        yield batch
+    if held:
+        yield held[0] if len(held) == 1 else pa.concat_batches(held)
     async for batch in batches:
         yield batch
-
-
-def _sorted(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
-    if not batches:
-        return []
-    rows: list[pa.RecordBatch] = pa.Table.from_batches(batches).sort_by(DISTANCE.name).to_batches(max_chunksize=PIECE)
-    return rows

@@ -167,6 +167,8 @@ class Incoming:
 
         `fields` is that number. A row is a message of its own, as the server promises.
         """
+        if self._start == self._stop or self.data[self._start] != self._row:
+            return np.empty(0, np.int64)
         found = [
             find(self._start, fields)  # each goes on where the one before it ended
             for find in (self._rows_of_one_length, self._rows_by_mark, self._rows_one_by_one)
