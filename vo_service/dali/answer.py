@@ -34,7 +34,7 @@ THREAD_BYTES = 50_000
 WATCH_AFTER = 0.02
 """Seconds after which the service looks whether the client is still there."""
 
-WHOLE_BYTES = 100_000
+WHOLE_BYTES = 250_000
 """Answers up to this size, before compression, are sent whole, with their length."""
 
 
