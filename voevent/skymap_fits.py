@@ -6,15 +6,20 @@ import gzip
 import io
 import zlib
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import hpgeom
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
+from vo_service.later import later
 from vo_service.sky.healpix import ORDER, PIXELS
 from voevent.skymap import Floats, Integers, SkyMap, SkyMapError
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+else:
+    fits = later("astropy.io.fits")
 
 BYTES_LIMIT: Final = 1 << 29
 """Bytes of a table, unpacked: flat maps of nside 1024 with distances have 403 MB."""

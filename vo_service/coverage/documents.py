@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from astropy.io import fits
 
 from vo_service import __version__
 from vo_service.coverage.cells import SPACE_BITS, TIME_BITS, Cells, cells_by_order
 from vo_service.coverage.model import TIME_ORDER, SpaceTimeMoc, TimeMoc
+from vo_service.later import later
 from vo_service.sky.healpix import ORDER
 from vo_service.sky.moc import Moc
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+else:
+    fits = later("astropy.io.fits")
 
 AnyMoc = Moc | TimeMoc | SpaceTimeMoc
 

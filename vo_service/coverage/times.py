@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from astropy.time import Time
 from erfa import ErfaWarning, dtdb
 from numpy.typing import NDArray
 
 from vo_service.coverage.axes import MJD_RANGE
 from vo_service.formats.systems import UNKNOWN_SCALE
+from vo_service.later import later
+
+if TYPE_CHECKING:
+    from astropy import time as astropy_time
+else:
+    astropy_time = later("astropy.time")
 
 MICROSECONDS: Final = 86_400_000_000
 """Of a day."""
@@ -28,7 +33,9 @@ Instants = NDArray[np.int64]
 def to_microseconds(mjd: Days, scale: str) -> Instants:
     """Modified Julian Dates of a scale (UTC, TT, GPS, ...; UNKNOWN is taken for UTC) as microseconds of TCB."""
     offset = _GPS_BEHIND_TAI if scale == "GPS" else 0.0
-    tcb = _converted(Time(_MJD_ZERO, np.asarray(mjd) + offset, format="jd", scale=_astropy_scale(scale)), "tcb")
+    tcb = _converted(
+        astropy_time.Time(_MJD_ZERO, np.asarray(mjd) + offset, format="jd", scale=_astropy_scale(scale)), "tcb"
+    )
     whole = np.floor(tcb.jd1)
     part = np.floor(((tcb.jd1 - whole) + tcb.jd2) * MICROSECONDS)
     return np.asarray(whole.astype(np.int64) * MICROSECONDS + part.astype(np.int64), np.int64)
@@ -38,7 +45,7 @@ def from_microseconds(instants: Instants, scale: str) -> Days:
     """The other way round."""
     whole = instants // MICROSECONDS
     part = (instants - whole * MICROSECONDS) / MICROSECONDS
-    time = Time(whole.astype(float), part, format="jd", scale="tcb")
+    time = astropy_time.Time(whole.astype(float), part, format="jd", scale="tcb")
     time.delta_tdb_tt = _tdb_minus_tt(time.tdb.jd)
     time = _converted(time, _astropy_scale(scale))
     offset = _GPS_BEHIND_TAI if scale == "GPS" else 0.0

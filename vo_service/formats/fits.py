@@ -12,10 +12,10 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from astropy.io import fits
 
 from vo_service.errors import QueryError
 from vo_service.formats.base import Info, ResultTable, Writer
@@ -23,6 +23,12 @@ from vo_service.formats.fits_fields import Field
 from vo_service.formats.head import metadata_document
 from vo_service.formats.spool import Spool
 from vo_service.formats.systems import UNKNOWN_SCALE, is_position, time_system
+from vo_service.later import later
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+else:
+    fits = later("astropy.io.fits")
 
 BLOCK = 2880
 """Headers and data fill blocks of this size, in bytes (section 3.1)."""

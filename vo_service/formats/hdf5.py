@@ -19,17 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from astropy.table import Column as AstropyColumn
-from astropy.table import Table
-from astropy.table.meta import get_yaml_from_table
-from astropy.table.serialize import SerializedColumn
-from astropy.units import Unit
 from numpy.typing import NDArray
 
 from vo_service.errors import QueryError
@@ -37,6 +32,16 @@ from vo_service.formats.base import Info, ResultTable
 from vo_service.formats.head import metadata_document
 from vo_service.formats.made_file import Field, FileWriter, unique
 from vo_service.formats.values import bytes_of, filled, list_lengths
+from vo_service.later import later
+
+if TYPE_CHECKING:
+    from astropy import table as astropy_table
+    from astropy import units
+    from astropy.table import meta, serialize
+else:
+    astropy_table = later("astropy.table")
+    units = later("astropy.units")
+    meta, serialize = later("astropy.table.meta"), later("astropy.table.serialize")
 
 LONGEST = 255
 """Bytes of the longest string of a column whose strings have a fixed length."""
@@ -173,13 +178,13 @@ def _told(table: ResultTable, *infos: Info) -> dict[str, list[str]]:
 
 def _yaml(members: list[_Member], table: ResultTable, status: Info) -> Iterable[str]:
     """What astropy keeps of a table beside its data: units and descriptions, and which columns are masks."""
-    described = Table()
+    described = astropy_table.Table()
     for member in members:
         column = member.field.column
         words = {name: word for name in _ATTRIBUTES[4:] if (word := getattr(column, name))}
-        described[member.name] = AstropyColumn(
+        described[member.name] = astropy_table.Column(
             [0],
-            unit=Unit(column.unit, format="vounit", parse_strict="silent") if column.unit else None,
+            unit=units.Unit(column.unit, format="vounit", parse_strict="silent") if column.unit else None,
             description=column.description,
             meta={"ucd": column.ucd, **words} if column.ucd else words,
         )
@@ -188,12 +193,12 @@ def _yaml(members: list[_Member], table: ResultTable, status: Info) -> Iterable[
     masked = {
         member.name: {
             "__class__": "astropy.table.column.MaskedColumn",
-            "data": SerializedColumn(name=member.name),
-            "mask": SerializedColumn(name=member.mask),
+            "data": serialize.SerializedColumn(name=member.name),
+            "mask": serialize.SerializedColumn(name=member.mask),
         }
         for member in members
         if member.mask
     }
     told = {name: values[0] if len(values) == 1 else values for name, values in _told(table, status).items()}
     described.meta.update(told, __serialized_columns__=masked)
-    return get_yaml_from_table(described)  # type: ignore[no-any-return]
+    return meta.get_yaml_from_table(described)  # type: ignore[no-any-return]

@@ -9,9 +9,15 @@ from __future__ import annotations
 
 import re
 import warnings
+from typing import TYPE_CHECKING
 
-from astropy import units
-from astropy.units import UnitBase, UnitsWarning
+from vo_service.later import later
+
+if TYPE_CHECKING:
+    from astropy import units
+else:
+    units = later("astropy.units")
+
 
 _FUNCTION = re.compile(r"(log|ln|exp)\((.*)\)")
 _DECADIC = re.compile(r"log10\((.*)\)")
@@ -34,7 +40,7 @@ def check_unit(text: str) -> str:
 def unit_warning(text: str) -> str | None:
     """Why a valid unit had better not be used (VOUnits deprecates some), or None."""
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UnitsWarning)
+        warnings.simplefilter("always", units.UnitsWarning)
         if not _FUNCTION.fullmatch(text) and text != "%":
             units.Unit(text, format="vounit")
     return str(caught[0].message) if caught else None
@@ -82,7 +88,7 @@ def _rewrite(text: str, syntax: str) -> str | None:
     if unit is None:
         return None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnitsWarning)
+        warnings.simplefilter("ignore", units.UnitsWarning)
         try:
             written: str = unit.to_string("vounit")
         except (ValueError, TypeError):
@@ -90,10 +96,10 @@ def _rewrite(text: str, syntax: str) -> str | None:
     return written if _is_unit(written) else None
 
 
-def _parse(text: str, syntax: str) -> UnitBase | None:
+def _parse(text: str, syntax: str) -> units.UnitBase | None:
     """The unit, or None if the text is none in this syntax."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnitsWarning)  # deprecated units are units; `unit_warning` tells of them
+        warnings.simplefilter("ignore", units.UnitsWarning)  # deprecated units are units; `unit_warning` tells of them
         try:
             return units.Unit(text, format=syntax)
         except (ValueError, TypeError):

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import yaml
-from astropy.table.meta import YamlParseError, get_header_from_yaml
 
 from vo_service.catalog.description_input import FileOptions
 from vo_service.errors import IngestError
 from vo_service.ingest.readers.base import FileColumn, damaged, open_plain
 from vo_service.ingest.readers.text import TextReader
+from vo_service.later import later
+
+if TYPE_CHECKING:
+    from astropy.table import meta
+else:
+    meta = later("astropy.table.meta")
 
 _MAGIC = b"# %ECSV"
 _TEXT = TextReader("ecsv", " ", (), comment="#")
@@ -59,8 +64,8 @@ def _header(path: Path) -> dict[str, Any]:
     with open_plain(path) as file:
         lines = [line.decode("utf-8", "replace") for line in _comments(file)]
     try:
-        header: dict[str, Any] = get_header_from_yaml(line.removeprefix("# ") for line in lines[1:])
-    except (YamlParseError, yaml.YAMLError, TypeError, KeyError) as error:
+        header: dict[str, Any] = meta.get_header_from_yaml(line.removeprefix("# ") for line in lines[1:])
+    except (meta.YamlParseError, yaml.YAMLError, TypeError, KeyError) as error:
         raise damaged(path, error) from None
     if not isinstance(header.get("datatype"), list):
         raise damaged(path, "its header tells no columns")

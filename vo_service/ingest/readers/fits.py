@@ -11,18 +11,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from astropy.io import fits
-from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
 from vo_service.catalog.description_input import FileOptions
 from vo_service.ingest.readers.arrays import fixed_strings
 from vo_service.ingest.readers.base import FileColumn, choose, damaged, names_of_their_own, pick, plain_file
+from vo_service.later import later
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+    from astropy.utils import exceptions
+else:
+    fits = later("astropy.io.fits")
+    exceptions = later("astropy.utils.exceptions")
 
 _NUMBERS = {"B": "u1", "I": "i2", "J": "i4", "K": "i8", "E": "f4", "D": "f8"}
 _UNREADABLE = {
@@ -120,7 +126,7 @@ def _open_table(path: Path, options: FileOptions) -> Iterator[_Table]:
         try:
             with fits.open(plain, memmap=True) as hdus, warnings.catch_warnings():
                 # What astropy warns of is either harmless or found by the checks below.
-                warnings.simplefilter("ignore", AstropyWarning)
+                warnings.simplefilter("ignore", exceptions.AstropyWarning)
                 hdu = _choose_hdu(path, hdus, options)
                 _tell_columns_apart(hdu.header)
                 fields = tuple(_field(hdu, number) for number in range(1, len(hdu.columns) + 1))

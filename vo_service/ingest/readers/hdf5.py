@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 import pyarrow as pa
-from astropy.table.meta import get_header_from_yaml
 
 from vo_service.catalog.description_input import FileOptions
 from vo_service.ingest.readers.arrays import arrow_array, arrow_type_of
 from vo_service.ingest.readers.base import FileColumn, choose, damaged, pick, plain_file
+from vo_service.later import later
+
+if TYPE_CHECKING:
+    from astropy.table import meta as table_meta
+else:
+    table_meta = later("astropy.table.meta")
 
 _ASTROPY_META = "__table_column_meta__"
 
@@ -195,5 +200,5 @@ def _astropy_words(file: h5py.File, name: str) -> dict[str, dict[str, Any]]:
     meta = file.get(f"{name}.{_ASTROPY_META}")
     if meta is None:
         return {}
-    header = get_header_from_yaml(line.decode("utf-8") for line in meta[:])
+    header = table_meta.get_header_from_yaml(line.decode("utf-8") for line in meta[:])
     return {words["name"]: words for words in header["datatype"]}
