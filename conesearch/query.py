@@ -49,7 +49,7 @@ def cone_statement(table: Table, position: Position, request: ConeRequest) -> St
     if expected <= FEW_ROWS:
         return _answer(table, position, request, columns, 2)
     if request.maxrec < _DENSER * expected:
-        return _written_out(_answer(table, position, request, columns, 3))
+        return _answer(table, position, request, columns, 3).at_length()
     # Numbers become text as they come: rows of one length are read in half the time.
     identifier = _identifier(table)
     is_number = identifier.datatype in ("int", "long") and identifier.arraysize is None
@@ -106,13 +106,8 @@ def _answer(
     limit = 0 if request.radius == 0 else request.maxrec + 1
     # OFFSET 0 keeps the distance from being computed at every mention.
     nearest = f"SELECT * FROM ({found} OFFSET 0) AS found WHERE {distance} <= %s::float8 ORDER BY {distance} LIMIT %s"
-    return Statement(nearest, columns, (request.ra, request.dec, low, high, request.radius, limit))
-
-
-def _written_out(statement: Statement) -> Statement:
-    """The same without parameters, so that its rows can be read by COPY."""
-    values = (f"'{value}'" if isinstance(value, str) else repr(value) for value in statement.parameters)
-    return Statement(statement.sql % tuple(values), statement.columns)
+    parameters = (request.ra, request.dec, low, high, request.radius, limit)
+    return Statement(nearest, columns, parameters, small=True)
 
 
 def _cells(table: Table, request: ConeRequest, columns: tuple[Column, ...]) -> Statement:
@@ -123,7 +118,7 @@ def _cells(table: Table, request: ConeRequest, columns: tuple[Column, ...]) -> S
         rows = f"SELECT {_select_list(columns)} FROM {_name(table)} e WHERE {in_ranges('e.hpx', ranges)}"
         return Statement(rows, columns)
     rows = f"SELECT {_without_placeholders(_select_list(columns))} FROM {_rows_in_ranges(table)}"
-    return Statement(rows, columns, _bounds(ranges), many=True)
+    return Statement(rows, columns, _bounds(ranges), small=True, many=True)
 
 
 def _rows_in_ranges(table: Table) -> str:

@@ -300,6 +300,21 @@ async def test_slow_queries_do_not_hold_up_small_ones(each_database: Database) -
             task.cancel()
 
 
+@pytest.mark.parametrize("shape", [with_parameters, of_many_rows], indirect=True)
+async def test_an_answer_that_is_not_small_after_all_takes_no_room_of_small_ones(
+    each_database: Database, shape: Shape
+) -> None:
+    statement = replace(shape(ALL_EVENTS, EVENTS), small=True)
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            batches = await stack.enter_async_context(stream(each_database, statement, timeout=60))
+            assert (await anext(batches)).column(0)[0].as_py() == 1
+        assert (await read(each_database, with_parameters("SELECT {one}", NUMBER))).num_rows == 1
+        assert sum([batch.num_rows async for batch in batches]) > ROWS - 50_000
+    slow = replace(shape("SELECT n FROM pg_sleep(0.5), generate_series(1, 3) n WHERE {one} = 1", NUMBER), small=True)
+    assert (await read(each_database, slow))["n"].to_pylist() == [1, 2, 3]
+
+
 async def test_closed_connections_are_replaced_unseen(each_database: Database, shape: Shape) -> None:
     assert (await read(each_database, shape("SELECT {one}", NUMBER))).num_rows == 1
     end_sessions(each_database.access)

@@ -47,7 +47,7 @@ def test_where_maxrec_may_cut_the_nearest_are_asked_for() -> None:
     made = statement(4 * FEW_ROWS, 90, maxrec=6 * FEW_ROWS - 1)
     assert made.parameters == ()
     assert made.columns[-1] is DISTANCE
-    assert made.sql.endswith(f"ORDER BY c{len(made.columns)} LIMIT {6 * FEW_ROWS}")
+    assert made.sql.endswith(f"ORDER BY c{len(made.columns)} LIMIT ({6 * FEW_ROWS})")
 
 
 def test_a_radius_of_zero_asks_for_no_rows() -> None:

@@ -15,7 +15,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
@@ -25,7 +24,6 @@ import pyarrow as pa
 from vo_service.catalog.model import Column
 from vo_service.database.failures import explain, is_worth_another_try
 from vo_service.database.pools import Database
-from vo_service.database.quick import CHUNK_ROWS
 from vo_service.database.sources import Source, open_source
 from vo_service.database.statement import Statement
 from vo_service.errors import QueryTimeoutError, ServiceError, TooManyRequestsError, UnavailableError
@@ -94,7 +92,7 @@ async def stream(
     rows = await _at_once(attempt, statement, timeout) if statement.small else None
     if rows is None:
         async with at_length():
-            rows = await attempt(replace(statement, small=False), timeout)
+            rows = await attempt(statement.at_length() if statement.small else statement, timeout)
     try:
         yield rows.batches()
     finally:
@@ -167,7 +165,7 @@ class _Rows:
     @property
     def are_few(self) -> bool:
         """Whether the first batch is the only one."""
-        return self._first is None or self._first.num_rows < CHUNK_ROWS
+        return not self._source.runs
 
     async def start(self) -> None:
         self._first = await self._source.read()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from psycopg.sql import Literal
 
 from vo_service.catalog.model import Column, Table
 
@@ -27,8 +29,8 @@ class Statement:
     sources
         The published tables that it reads.
     small
-        Whether a small answer is expected also without parameters, after little work. If it turns out not to be, the
-        statement is run again as others are.
+        Whether a small answer is expected, after little work. If it turns out not to be, the statement is run again as
+        others are, without parameters.
     many
         Whether more than `FEW_ROWS` are expected of a statement with parameters.
     """
@@ -39,3 +41,10 @@ class Statement:
     sources: tuple[Table, ...] = ()
     small: bool = False
     many: bool = False
+
+    def at_length(self) -> Statement:
+        """The statement for an answer that turned out not to be small: values in place of the placeholders."""
+        # In parentheses, since a cast binds more tightly than a sign.
+        values = tuple(f"({Literal(value).as_string()})" for value in self.parameters)
+        sql = self.sql % values if values else self.sql
+        return replace(self, sql=sql, parameters=(), small=False, many=False)
