@@ -20,8 +20,8 @@ LARGE = 20_000
 """Expected rows from which they come in no order: who asks for so many wants the first one early."""
 
 MOST_HELD = 30_000_000
-"""Bytes of rows that wait to be sorted; if there are more, because they are denser than expected, those that came after
-them are in an order of their own."""
+"""Bytes of rows that wait to be sorted; if there are more, because they are denser than expected, each batch is in an
+order of its own."""
 
 PIECE = 10_000
 """Rows of the batches in which they leave."""
@@ -38,8 +38,8 @@ async def cone_rows(
 ) -> AsyncIterator[AsyncIterator[pa.RecordBatch]]:
     """The rows of a cone search as a stream of `cone_columns`; one more than MAXREC shows that there are more.
 
-    The nearest rows come first, unless there are very many and MAXREC leaves room for all of them. Raises what
-    `vo_service.database.execute.stream` does.
+    The nearest rows come first, unless there are very many, or more than `MOST_HELD` where few were expected. Raises
+    what `vo_service.database.execute.stream` does.
     """
     statement = cone_statement(table, position, request)
     complete = statement.columns[-1] is DISTANCE
@@ -53,9 +53,9 @@ async def wanted_rows(
     """The rows of a cone among others, in which about so many are expected; one more than MAXREC if there are more."""
     in_order = expected <= LARGE
     wanted = request.maxrec + 1
-    async for batch in _together(batches) if in_order else batches:
-        found = await worked(batch.num_rows, _in_cone, batch, request, in_order=in_order)
-        found = found.slice(0, wanted)
+    async for held in _gathered(batches, MOST_HELD if in_order else 0):
+        size = sum(batch.nbytes for batch in held)
+        found = (await worked(size, _in_cone, held, request, in_order=in_order)).slice(0, wanted)
         for start in range(0, found.num_rows, PIECE):
             yield found.slice(start, PIECE)
         wanted -= found.num_rows
@@ -63,8 +63,10 @@ async def wanted_rows(
             return
 
 
-def _in_cone(batch: pa.RecordBatch, request: ConeRequest, *, in_order: bool) -> pa.RecordBatch:
-    """The rows that lie in the cone, as they are answered; with `in_order`, the nearest first."""
+def _in_cone(held: list[pa.RecordBatch], request: ConeRequest, *, in_order: bool) -> pa.RecordBatch:
+    """The rows that lie in the cone, as they are answered; with `in_order`, the nearest first. Takes those given."""
+    batch = held.pop() if len(held) == 1 else pa.concat_batches(held)
+    held.clear()
     distances = separation(request.ra, request.dec, *(batch.column(place).to_numpy() for place in POSITION))
     rows = np.flatnonzero(distances <= request.radius)
     if in_order:
@@ -74,14 +76,15 @@ def _in_cone(batch: pa.RecordBatch, request: ConeRequest, *, in_order: bool) -> 
     return found.append_column(DISTANCE.name, pa.array(distances[rows]))
 
 
-async def _together(batches: AsyncIterator[pa.RecordBatch]) -> AsyncIterator[pa.RecordBatch]:
-    """All rows in one batch, unless that would take too much memory."""
+async def _gathered(batches: AsyncIterator[pa.RecordBatch], most: int) -> AsyncIterator[list[pa.RecordBatch]]:
+    """All batches together; if they are more than `most` bytes, each by itself."""
     held: list[pa.RecordBatch] = []
+    size = 0
     async for batch in batches:
         held.append(batch)
-        if sum(each.nbytes for each in held) > MOST_HELD:
-            break
+        size += batch.nbytes
+        if size > most:
+            while held:
+                yield [held.pop(0)]
     if held:
-        yield held[0] if len(held) == 1 else pa.concat_batches(held)
-    async for batch in batches:
-        yield batch
+        yield held

@@ -64,10 +64,11 @@ async def run_query(request: Request, context: Context, lane: HeavyLane) -> Answ
 
 
 async def to_statement(asked: TapRequest, catalog: Catalog) -> Statement:
-    """Parse and translate; a query of some length in a thread, so that others are not kept waiting."""
+    """Parse and translate; a query of some length, or with units, in a thread, so that others are not kept waiting."""
 
     def work() -> Statement:
         query = parse(asked.query, version=asked.version)
         return translate(query, catalog, limit=asked.maxrec + 1)
 
-    return work() if len(asked.query) < LONG_QUERY else await asyncio.to_thread(work)
+    takes_long = len(asked.query) >= LONG_QUERY or "IN_UNIT" in asked.query.upper()
+    return await asyncio.to_thread(work) if takes_long else work()

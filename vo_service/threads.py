@@ -9,14 +9,14 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-THREAD_ROWS = 5_000
-"""Rows from which work on a batch is done in a thread. With less, the event loop is held up for a millisecond or two;
-threads that take turns with it would cost as much."""
+THREAD_BYTES = 300_000
+"""Size from which rows are worked on in a thread: 4,000 of an event list. With less, the event loop is held up for a
+millisecond or two; threads that take turns with it would cost as much."""
 
 
-async def worked(rows: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """The result of a function that works on so many rows."""
-    return function(*args, **kwargs) if rows < THREAD_ROWS else await in_thread(function, *args, **kwargs)
+async def worked(size: int, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """The result of a function that works on so many bytes of rows."""
+    return function(*args, **kwargs) if size < THREAD_BYTES else await in_thread(function, *args, **kwargs)
 
 
 async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -272,7 +272,9 @@ async def test_character_that_no_query_can_hold_is_named(each_database: Database
     assert (await read(each_database, Statement("SELECT 1", NUMBER))).num_rows == 1
 
 
-@pytest.mark.parametrize("sql", ["SELECT 1 AS n", "SELECT 1 AS n WHERE %s = 1"])
+@pytest.mark.parametrize(
+    "sql", ["SELECT n FROM generate_series(1, 500000) n", "SELECT n FROM generate_series(1, 500000) n WHERE %s = 1"]
+)
 async def test_statements_beyond_the_limit_are_told_to_come_back(
     sql: str, each_access: Access, settings: Settings
 ) -> None:
@@ -285,7 +287,17 @@ async def test_statements_beyond_the_limit_are_told_to_come_back(
             await read(database, statement)
         assert int(caught.value.headers()["Retry-After"]) > 0
         await stack.aclose()
-        assert (await read(database, statement)).num_rows == 1
+        assert (await read(database, statement)).num_rows == 500_000
+
+
+async def test_statements_whose_rows_have_come_leave_room(
+    each_access: Access, settings: Settings, shape: Shape
+) -> None:
+    busy = settings.model_copy(update={"busy_timeout": 0.2})
+    async with Database(each_access, busy) as database, AsyncExitStack() as stack:
+        for _ in range(3):
+            batches = await stack.enter_async_context(stream(database, shape("SELECT {one}", NUMBER), timeout=60))
+        assert [batch.num_rows async for batch in batches] == [1]
 
 
 async def test_slow_queries_do_not_hold_up_small_ones(each_database: Database) -> None:

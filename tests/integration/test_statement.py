@@ -11,7 +11,7 @@ COLUMNS = (Column("answer", "char", "*"),)
 
 
 def test_values_read_back_the_same(access: Access) -> None:
-    values = ("it's \\ 100% \"so\"", -1.5, 0.1 + 0.2, -(2**63), None, "{1,-2}")
+    values = ('it\'s \\ 100% "so"', -1.5, 0.1 + 0.2, -(2**63), None, "{1,-2}")
     text = "SELECT ROW(%s::text, 1 - %s::float8, %s::float8, %s::bigint, %s::text, %s::int8[], 'a%%b', 7 %% 4)"
     statement = Statement(text, COLUMNS, values, small=True, many=True).at_length()
     assert (statement.parameters, statement.small, statement.many) == ((), False, False)

@@ -38,7 +38,7 @@ def test_of_many_rows_all_in_the_cells_are_asked_for() -> None:
 
 
 def test_very_many_rows_are_asked_for_without_parameters() -> None:
-    made = statement(4 * AT_ONCE, 90)
+    made = statement(AT_ONCE, 90)
     assert made.parameters == ()
     assert made.columns[-1] is not DISTANCE
 

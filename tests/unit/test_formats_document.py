@@ -12,7 +12,7 @@ import pytest
 from vo_service.errors import QueryError
 from vo_service.formats.base import Writer
 from vo_service.formats.document import document
-from vo_service.threads import THREAD_ROWS, in_thread
+from vo_service.threads import THREAD_BYTES, in_thread
 
 
 class Log(Writer):
@@ -74,7 +74,8 @@ async def test_without_batches_it_is_cut_before_its_first_row() -> None:
 
 async def test_large_batches_and_pieces_of_a_spool_are_made_in_threads() -> None:
     writer = Log(spooled=True)
-    async for _ in document(writer, batches(THREAD_ROWS - 1, THREAD_ROWS), 10**6):
+    enough = THREAD_BYTES // 4
+    async for _ in document(writer, batches(enough - 1, enough), 10**6):
         pass
     here = threading.current_thread()
     assert [thread is here for thread in writer.threads] == [True, False, False, False]

@@ -21,7 +21,7 @@ import pyarrow as pa
 from vo_service.database.copy_answers import Answer, LibpqAnswer, SocketAnswer
 from vo_service.database.copy_types import Loader, arrays, loader
 from vo_service.database.lanes import Lane
-from vo_service.database.plain import ENCRYPTED_BY_KERBEROS, plain_socket
+from vo_service.database.plain import plain_socket
 from vo_service.errors import QueryError
 
 NICENESS = 10
@@ -41,8 +41,9 @@ T = TypeVar("T")
 class BlockingConnection:
     """A connection that runs one query after another; made when the first one starts."""
 
-    def __init__(self, connect: Callable[[], Connection]) -> None:
+    def __init__(self, connect: Callable[[], Connection], *, is_plain: bool) -> None:
         self._connect = connect
+        self._is_plain = is_plain
         self._connection: Connection | None = None
         self._socket: socket.socket | None = None
         self._answer: Answer | None = None
@@ -100,7 +101,7 @@ class BlockingConnection:
     def _open(self) -> Connection:
         if self._connection is None:
             self._connection = self._connect()
-            self._socket = _socket_of(self._connection)
+            self._socket = plain_socket(self._connection.pgconn) if self._is_plain else None
         return self._connection
 
 
@@ -108,11 +109,13 @@ class BlockingLane:
     """At most `size` blocking connections and as many threads to use them in.
 
     With `is_local` the server's processes are of this machine, and those of this lane leave the processors to others.
+    With `is_plain` nothing is encrypted on the way to them.
     """
 
-    def __init__(self, conninfo: str, *, size: int, patience: float, is_local: bool) -> None:
+    def __init__(self, conninfo: str, *, size: int, patience: float, is_local: bool, is_plain: bool) -> None:
         self._conninfo = conninfo
         self._is_local = is_local
+        self._is_plain = is_plain
         self._lane = Lane(self._make, size=size, patience=patience)
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="query")
 
@@ -146,7 +149,7 @@ class BlockingLane:
         self._threads.shutdown()
 
     async def _make(self) -> BlockingConnection:
-        return BlockingConnection(self._connect)
+        return BlockingConnection(self._connect, is_plain=self._is_plain)
 
     def _connect(self) -> Connection:
         # Text comes as the server has it, which is as Arrow has it.
@@ -156,14 +159,3 @@ class BlockingLane:
             with contextlib.suppress(PermissionError, ProcessLookupError):
                 os.setpriority(os.PRIO_PROCESS, connection.info.backend_pid, NICENESS)
         return connection
-
-
-def _socket_of(connection: Connection) -> socket.socket | None:
-    """The connection's socket, if what goes through it is not encrypted."""
-    plain = plain_socket(connection.pgconn)
-    if plain is None or plain.family == socket.AF_UNIX:
-        return plain
-    if connection.execute(ENCRYPTED_BY_KERBEROS).fetchone() == (True,):
-        plain.close()
-        return None
-    return plain

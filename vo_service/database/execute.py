@@ -1,9 +1,8 @@
 """Running a statement as the reader: its rows as a stream of Arrow record batches.
 
-Statements without parameters are read by binary COPY, in a thread: the way for answers of any size.
-Statements with parameters are prepared, and read by libpq within the event loop: a millisecond faster, and the better
-way up to some hundred rows. Either way rows are read as they are asked for: the first is there early, memory does not
-grow with their number.
+Statements without parameters are read by binary COPY, in a thread: the way for answers of any size. Statements with
+parameters are prepared, and read within the event loop: a millisecond faster, and the better way up to some thousand
+rows. Either way rows are read as they are asked for: the first is there early, memory does not grow with their number.
 
 Whoever waits for rows can be cancelled at any time, and any number of times, as web servers do when a client leaves;
 the query is then ended in the database, and the connection given back, in the background.
@@ -72,7 +71,7 @@ async def stream(
     timeout
         Seconds that the query may take, the time in which its rows are fetched included.
     batch_bytes
-        Size of the batches of a statement without parameters, about.
+        Size of the batches of a statement without parameters or of many rows, about.
     advice
         What the error says that one can do if the query took too long.
     at_length
@@ -89,7 +88,9 @@ async def stream(
     """
     explained = partial(explain, timeout=timeout, advice=advice)
     attempt = partial(_attempt, database, batch_bytes=batch_bytes, explained=explained)
-    rows = await _at_once(attempt, statement, timeout) if statement.small else None
+    # What libpq has to read is better read in a thread, if there are many rows.
+    small = statement.small and (database.is_plain or not statement.many)
+    rows = await _at_once(attempt, statement, timeout) if small else None
     if rows is None:
         async with at_length():
             rows = await attempt(statement.at_length() if statement.small else statement, timeout)
@@ -115,9 +116,13 @@ async def is_reachable(database: Database) -> bool:
 
 async def _at_once(attempt: Attempt, statement: Statement, seconds: float) -> _Rows | None:
     """The rows of a small statement; None if it turns out not to be small."""
+    # What a query of a user takes is a guess; statements with parameters are ours, and slow only if the database is.
+    moment = seconds if statement.parameters else min(seconds, MOMENT)
     try:
-        rows = await attempt(statement, min(seconds, MOMENT))
+        rows = await attempt(statement, moment)
     except QueryTimeoutError:
+        if moment == seconds:
+            raise
         return None
     if rows.are_few:
         return rows
@@ -161,24 +166,23 @@ class _Rows:
         self._source = source
         self._explained = explained
         self._first: pa.RecordBatch | None = None
-
-    @property
-    def are_few(self) -> bool:
+        self.are_few = False
         """Whether the first batch is the only one."""
-        return not self._source.runs
 
     async def start(self) -> None:
         self._first = await self._source.read()
+        # Others need not wait until a client has read what we have.
+        self.are_few = self._source.give_back()
 
     async def batches(self) -> AsyncIterator[pa.RecordBatch]:
         batch, self._first = self._first, None
         while batch is not None:
             yield batch
             try:
-                batch = await self._source.read()
+                batch = None if self.are_few else await self._source.read()
             except psycopg.Error as error:
                 raise self._explained(error) from None
 
     async def finish(self) -> None:
-        if not self._source.give_back():
+        if not (self.are_few or self._source.give_back()):
             await asyncio.shield(self._database.in_background(self._source.close()))

@@ -18,6 +18,7 @@ from vo_service.database.access import Access
 from vo_service.database.blocking import BlockingLane
 from vo_service.database.failures import UNREACHABLE
 from vo_service.database.lanes import Lane
+from vo_service.database.plain import ENCRYPTED_BY_KERBEROS
 from vo_service.database.quick import QuickConnection
 from vo_service.errors import UnavailableError
 
@@ -38,6 +39,8 @@ class Database:
 
     def __init__(self, access: Access, settings: Settings) -> None:
         self.access = access
+        self.is_plain = False
+        """Whether nothing is encrypted on the way to it, so that we can speak its protocol ourselves."""
         self.answered = -math.inf
         """When it was last seen to answer, in the time of `time.monotonic`."""
         self._settings = settings
@@ -50,11 +53,15 @@ class Database:
 
     async def __aenter__(self) -> Self:
         reader, settings = self.access.reader.conninfo, self._settings
-        await _try_to_connect(reader)
+        self.is_plain = await _is_plain(reader)
         patience = settings.busy_timeout
         self.quick = Lane(self._open_quick, size=settings.reader_pool_size, patience=patience)
         self.blocking = BlockingLane(
-            reader, size=settings.stream_pool_size, patience=patience, is_local=settings.database_url is None
+            reader,
+            size=settings.stream_pool_size,
+            patience=patience,
+            is_local=settings.database_url is None,
+            is_plain=self.is_plain,
         )
         return self
 
@@ -77,7 +84,7 @@ class Database:
 
     async def _open_quick(self) -> QuickConnection:
         try:
-            return await QuickConnection.open(self.access.reader.conninfo)
+            return await QuickConnection.open(self.access.reader.conninfo, plain=self.is_plain)
         except psycopg.OperationalError:
             raise UnavailableError(UNREACHABLE) from None
 
@@ -122,8 +129,11 @@ async def _connect(conninfo: str, *, autocommit: bool = False) -> AsyncConnectio
         raise UnavailableError(f"Cannot connect to the database: {str(error).strip()}") from None
 
 
-async def _try_to_connect(conninfo: str) -> None:
+async def _is_plain(conninfo: str) -> bool:
+    """Whether connections are not encrypted; that they can be made at all."""
     try:
-        await (await _connect(conninfo)).close()
+        async with await _connect(conninfo) as connection:
+            cursor = await connection.execute(ENCRYPTED_BY_KERBEROS)
+            return not connection.pgconn.ssl_in_use and await cursor.fetchone() != (True,)
     except UnavailableError as error:
         raise UnavailableError(f"{error.message} (Has `vo-service init` been run on it?)") from None

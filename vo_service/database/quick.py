@@ -23,17 +23,21 @@ import pyarrow as pa
 from psycopg import pq
 from psycopg.abc import Buffer
 from psycopg.adapt import PyFormat, Transformer
+from psycopg.conninfo import make_conninfo
 from psycopg.types.numeric import NumericBinaryLoader
 
 from vo_service.database.arrow import batch_of_rows, conform
 from vo_service.database.copy_messages import execution
 from vo_service.database.copy_types import Loader, arrays, loader
-from vo_service.database.plain import ENCRYPTED_BY_KERBEROS, plain_socket
+from vo_service.database.plain import plain_socket
 from vo_service.database.reply import Reply
 from vo_service.database.statement import Statement
 
 CHUNK_ROWS = 1_000
 """Rows that are read at once: the event loop is held up for so many."""
+
+KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+"""After how many seconds a server that has gone without a word is asked, and how often, before it is given up."""
 
 PREPARED_AT_MOST = 200
 """Statements that a connection keeps prepared; beyond that it forgets all of them."""
@@ -62,6 +66,8 @@ class QuickConnection:
         self._libpq = connection.pgconn
         self._socket = self._libpq.socket
         self._plain = plain
+        if plain is not None:
+            plain.setblocking(False)  # as it is already; Python does not know
         self._loop = asyncio.get_running_loop()
         self._listens = False
         self._arrival: asyncio.Future[None] | None = None
@@ -73,17 +79,12 @@ class QuickConnection:
         self._runs = False
 
     @classmethod
-    async def open(cls, conninfo: str) -> Self:
-        """Connect. Raises psycopg.OperationalError."""
+    async def open(cls, conninfo: str, *, plain: bool) -> Self:
+        """Connect; `plain` tells that nothing will be encrypted. Raises psycopg.OperationalError."""
         # Text comes as the server has it, which is as Arrow has it.
-        connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True, client_encoding="utf8")
-        plain = plain_socket(connection.pgconn)
-        if plain is not None and plain.family != socket.AF_UNIX:
-            cursor = await connection.execute(ENCRYPTED_BY_KERBEROS)
-            if await cursor.fetchone() == (True,):
-                plain.close()
-                plain = None
-        return cls(connection, plain)
+        conninfo = make_conninfo(conninfo, client_encoding="utf8", **KEEPALIVE)
+        connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
+        return cls(connection, plain_socket(connection.pgconn) if plain else None)
 
     @property
     def runs(self) -> bool:
@@ -98,7 +99,7 @@ class QuickConnection:
     async def start(self, statement: Statement, seconds: float, batch_bytes: int) -> None:
         """Run a statement that may take so many seconds.
 
-        If it has many rows they come in batches of about `batch_bytes` bytes. Raises psycopg.Error.
+        If it has many rows they come in batches of about `batch_bytes` bytes. Raises psycopg.Error, QueryError.
         """
         self._reply = None
         timeout = math.ceil(seconds * 1000)
@@ -179,6 +180,8 @@ class QuickConnection:
                 await self._arrives()
         finally:
             self._runs = not reply.ended
+        if reply.ended:
+            self._reply = None
         if not len(rows):
             return None
         found = arrays(reply.incoming.data, rows, self._loaders)

@@ -22,11 +22,6 @@ _CANCEL_INTERVAL = 0.2
 class Source(Protocol):
     """A statement on a connection that has been acquired for it."""
 
-    @property
-    def runs(self) -> bool:
-        """Whether more rows than were read may come."""
-        ...
-
     async def read(self) -> pa.RecordBatch | None:
         """The next rows; None after the last. The first call runs the statement. Raises errors of the driver."""
         ...
@@ -63,10 +58,6 @@ class _CopySource:
         self._reusable = True
         self._reading: asyncio.Future[pa.RecordBatch | None] | None = None
 
-    @property
-    def runs(self) -> bool:
-        return self._reading is not None or self._connection.runs
-
     async def read(self) -> pa.RecordBatch | None:
         if self._reading is None:
             if self._started and not self._connection.runs:
@@ -78,7 +69,7 @@ class _CopySource:
         return batch
 
     def give_back(self) -> bool:
-        if self.runs or not self._reusable:
+        if self._reading is not None or self._connection.runs or not self._reusable:
             return False
         self._lane.keep(self._connection)
         return True
@@ -128,15 +119,11 @@ class _QuickSource:
         self._batch_bytes = batch_bytes
         self._started = False
 
-    @property
-    def runs(self) -> bool:
-        return self._connection.runs
-
     async def read(self) -> pa.RecordBatch | None:
         if not self._started:
             self._started = True
             await self._connection.start(self._statement, self._seconds, self._batch_bytes)
-        elif not self.runs:
+        elif not self._connection.runs:
             return None
         return await self._connection.read(self._schema)
 

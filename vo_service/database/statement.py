@@ -9,7 +9,7 @@ from psycopg.sql import Literal
 from vo_service.catalog.model import Column, Table
 
 FEW_ROWS = 300
-"""Expected rows up to which an answer is small; more of them are read faster by COPY."""
+"""Expected rows up to which each is best made of Python values; more of them are best read by numpy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ async def document(writer: Writer, batches: AsyncIterator[pa.RecordBatch] | None
     is_cut = batches is None
     async for batch in batches or _nothing():
         wanted = batch.slice(0, left)
-        yield await worked(wanted.num_rows, writer.batch, wanted)
+        yield await worked(wanted.nbytes, writer.batch, wanted)
         if is_cut := batch.num_rows > left:
             break
         left -= batch.num_rows
