@@ -163,6 +163,13 @@ ROWS = [(1, "", [1.5, None]), (None, "ν → µ", []), (3, None, None), (4, "d\1
 KINDS = ["int8", "text", "float8[]"]
 
 
+@pytest.mark.parametrize("size", [3_000, 2_000_000])
+def test_long_arrays_of_elements_that_differ_in_length(size: int) -> None:
+    lengths = (0, 1, 499, 500, 501, 1_023, 1_024, 1_025, 2_500)
+    rows = [([None if n % 7 == 3 else n for n in range(length)], [str(n) for n in range(length)]) for length in lengths]
+    assert read(copied(["float8[]", "text[]"], rows), size) == [list(column) for column in zip(*rows, strict=True)]
+
+
 @pytest.mark.parametrize("between", [b"", NOTICE])
 def test_bytes_cut_anywhere(between: bytes) -> None:
     sent, expected = copied(KINDS, ROWS, between), [list(column) for column in zip(*ROWS, strict=True)]

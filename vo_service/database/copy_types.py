@@ -27,6 +27,12 @@ _EPOCH_DAYS = 10_957
 _EPOCH = _EPOCH_DAYS * 86_400_000_000
 """The same in microseconds."""
 
+LONG_ARRAY = 500
+"""Elements of an array from which they are not looked for one after the other, if they differ in length."""
+
+LEAP = 64
+"""Elements that are then found at once: twice as many take one more look at every byte."""
+
 _UNEXPECTED = "The rows are not of the types that the database said they are"
 
 
@@ -125,8 +131,10 @@ def _lists(element: Loader, values: Values) -> pa.Array:
     bounds = (begins, counts, offsets[:-1].astype(np.int64))
     if element.width is not None and (values.ends - begins)[counts > 0].sum() == counts.sum() * (4 + element.width):
         fields = _elements_of(values.data, *bounds, element.width)
-    else:
+    elif counts.max() < LONG_ARRAY:
         fields = _elements_one_by_one(values.data, *bounds)
+    else:
+        fields = _elements_by_leaps(values.data, *bounds)
     items = element(fields)
     return pa.Array.from_buffers(
         pa.list_(items.type), len(counts), [_bits(values.valid), pa.py_buffer(offsets)], children=[items]
@@ -160,6 +168,28 @@ def _elements_one_by_one(data: Bytes, begins: Positions, counts: Positions, offs
         at[offsets[has] + rank], lengths[offsets[has] + rank] = found.at, found.lengths
         next_at[has] = found.ends
     return Scattered(data, at, lengths)
+
+
+def _elements_by_leaps(data: Bytes, begins: Positions, counts: Positions, offsets: Positions) -> Scattered:
+    """The same for long arrays: of each byte, where the next element begins if one begins there, then the second next,
+    the fourth next, and so on, up to `LEAP`."""
+    end = len(data)
+    next_at = np.full(end + 1, end, np.int32)
+    next_at[: end - 3] = np.minimum(np.arange(4, end + 1) + np.maximum(gather(data, np.arange(end - 3), "i4"), 0), end)
+    at = np.empty(counts.sum(), np.int64)
+    at[offsets[counts > 0]] = begins[counts > 0]
+    known = step = 1
+    while known < counts.max():
+        has = np.flatnonzero(counts > known)
+        more = np.minimum(step, counts[has] - known)
+        ranks = np.arange(more.sum()) - np.repeat(np.cumsum(more) - more, more)
+        places = np.repeat(offsets[has], more) + ranks + known
+        at[places] = next_at[at[places - step]]
+        known += step
+        if step < LEAP:
+            next_at = next_at[next_at]
+            step *= 2
+    return Scattered(data, at + 4, gather(data, at, "i4"))
 
 
 def _fixed(kind: pa.DataType, code: str) -> Loader:
