@@ -167,7 +167,8 @@ async def _set_in(changed: asyncio.Event, until: datetime | None) -> bool:
     """Whether there was news before it was time for a sign of life, or for the end."""
     left = KEEP_ALIVE if until is None else (until - _now()).total_seconds()
     try:
-        await asyncio.wait_for(changed.wait(), max(0.0, min(KEEP_ALIVE, left)))
+        async with asyncio.timeout(max(0.0, min(KEEP_ALIVE, left))):
+            await changed.wait()
     except TimeoutError:
         return False
     return True

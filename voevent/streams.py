@@ -163,7 +163,8 @@ async def _body(send: Send, piece: bytes) -> None:
 
 async def _in_time(sending: Coroutine[Any, Any, None]) -> None:
     """Raises TimeoutError if the reader does not take what is sent."""
-    await asyncio.wait_for(sending, PATIENCE)
+    async with asyncio.timeout(PATIENCE):
+        await sending
 
 
 async def _left(receive: Receive, sign: str) -> None:

@@ -16,10 +16,11 @@ from typing import Any, LiteralString, Self
 import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from vo_service.database.access import Access
 from vo_service.database.failures import UNREACHABLE
+from vo_service.database.waiting_pool import WaitingPool
 from vo_service.errors import NotFoundError, UnavailableError
 from vo_service.uws.model import Job, JobReference, Pairs, Result
 from vo_service.uws.phases import Phase, predecessors
@@ -49,7 +50,7 @@ class JobStore:
     """The jobs of all protocols. Its methods raise UnavailableError when the database is away."""
 
     def __init__(self, access: Access) -> None:
-        self._pool: AsyncConnectionPool[_Connection] = AsyncConnectionPool(
+        self._pool: WaitingPool[_Connection] = WaitingPool(
             access.writer.conninfo,
             connection_class=psycopg.AsyncConnection[DictRow],
             name="jobs",
@@ -57,7 +58,7 @@ class JobStore:
             max_size=POOL_SIZE,
             timeout=POOL_TIMEOUT,
             kwargs={"autocommit": True, "row_factory": dict_row},
-            check=AsyncConnectionPool.check_connection,
+            check=WaitingPool.check_connection,
             open=False,
         )
 

@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool
 
 from vo_service.database.access import Access
 from vo_service.database.failures import UNREACHABLE
+from vo_service.database.waiting_pool import WaitingPool
 from vo_service.errors import UnavailableError
 from voevent.archive.insertion import INSERT, Arrival, insert_values
 
@@ -103,7 +103,7 @@ class AlertStore:
     """The tables of alerts, as the writer; open inside `async with`."""
 
     def __init__(self, access: Access, *, size: int = 4) -> None:
-        self._pool: AsyncConnectionPool[_Connection] = AsyncConnectionPool(
+        self._pool: WaitingPool[_Connection] = WaitingPool(
             access.writer.conninfo,
             name="alerts",
             min_size=1,

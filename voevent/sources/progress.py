@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool
 
 from vo_service.database.access import Access
 from vo_service.database.failures import UNREACHABLE
+from vo_service.database.waiting_pool import WaitingPool
 from vo_service.errors import UnavailableError
 
 _Connection = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -44,7 +44,7 @@ class Progress:
     """Positions and refused messages of all sources; open inside `async with`. Raises UnavailableError."""
 
     def __init__(self, access: Access) -> None:
-        self._pool: AsyncConnectionPool[_Connection] = AsyncConnectionPool(
+        self._pool: WaitingPool[_Connection] = WaitingPool(
             access.writer.conninfo, name="sources", min_size=1, max_size=2, open=False
         )
 
