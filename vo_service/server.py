@@ -25,10 +25,6 @@ KEEP_ALIVE = 75
 TAKEOVER = 5.0
 """Seconds in which the processes of a service that was killed have given up its port."""
 
-YOUNG_OBJECTS = 5_000
-"""New objects after which the collector looks for rubbish among them. Requests leave hardly any; looking seven times as
-often, as Python does, takes a twentieth of their time."""
-
 GRACE = 5
 """Seconds that running answers are given to finish when the service is told to stop."""
 
@@ -128,7 +124,6 @@ class _Server(uvicorn.Server):
         # What was imported stays: the collector need not look at it again while clients wait.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(YOUNG_OBJECTS)
         self._on_ready()
 
 

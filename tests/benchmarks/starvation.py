@@ -44,7 +44,7 @@ def measure(suite: Suite, events: Events) -> None:
             running = joins_running(suite)
             beside = probe(suite, requests)
         wait_until_idle(suite)
-        tell(suite, events, f"{JOINS} slow joins, {name}", alone, beside, {"running": running, "joins": outcomes})
+        tell(suite, events, f"{JOINS} slow joins, {name}", alone, beside, {"running": running, "joins": dict(outcomes)})
     beside_slow_reader(suite, events, probes["cone"])
 
 
@@ -115,7 +115,7 @@ def beside_slow_reader(suite: Suite, events: Events, requests: list[bytes]) -> N
         beside = open_loop(suite.server, requests, rate=RATE, seconds=seconds)
     assert alone.latencies, alone.failed
     assert beside.latencies, beside.failed
-    details = {"failed": beside.failed, "client_cores": beside.client_share, "taken_bytes": taken[0]}
+    details = {"failed": dict(beside.failed), "client_cores": beside.client_share, "taken_bytes": taken[0]}
     tell(suite, events, "slow reader, cone", alone.latencies, beside.latencies, details)
 
 
